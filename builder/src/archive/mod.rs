@@ -1,0 +1,3 @@
+//! What a package archive is.
+
+pub mod deb;

@@ -1,0 +1,19 @@
+//! Firstlight turns a recipe into a bootable disk image.
+//!
+//! The modules in the order of the data: a [`recipe`] names what is wanted; the [`archive`] says which packages
+//! that takes; the [`store`] holds every download by its digest; the [`sandbox`] runs the distribution's own
+//! tools, by which [`rootfs`] makes a root file system and [`platform`] adds what runs behind the gate; [`disk`]
+//! lays it onto a disk, [`image`] turns that into what is handed out, and [`boot`] tries it in QEMU.
+
+pub mod archive;
+pub mod boot;
+pub mod build;
+pub mod cli;
+pub mod disk;
+pub mod image;
+pub mod platform;
+pub mod progress;
+pub mod recipe;
+pub mod rootfs;
+pub mod sandbox;
+pub mod store;

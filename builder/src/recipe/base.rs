@@ -1,0 +1,88 @@
+//! The fields of a base: one release of one distribution, as data.
+
+use std::collections::BTreeMap;
+
+use firmware_checks::appliance::OsRelease;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::Target;
+
+/// One release of one distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Its name, which is also its file's.
+    pub name: String,
+    /// How its archive and its packages work.
+    pub family: Family,
+    /// What os-release says on it.
+    pub os: OsRelease,
+    /// The architecture in the distribution's words, such as `amd64`.
+    pub architecture: String,
+    /// OpenPGP certificates that may sign its archive, ASCII-armored, in a file beside the base.
+    pub keyring: String,
+    /// Where its packages come from.
+    pub sources: Vec<Source>,
+    /// Packages of every image, by what they are there for.
+    pub packages: Vec<String>,
+    /// Packages that bring the kernel, firmware and microcode, by target; `both` is as `metal` where absent.
+    pub kernel: BTreeMap<Target, Vec<String>>,
+    /// Packages of each platform, by its kind.
+    pub platforms: BTreeMap<String, Vec<String>>,
+    /// Packages whose files make up the tools root.
+    pub tools: Vec<String>,
+    /// Where the boot loader's parts lie in the root file system.
+    pub boot: BootLoader,
+    /// What mke2fs must be told, so that this release's own e2fsck accepts the file systems.
+    pub ext4: Ext4,
+}
+
+/// How an archive and its packages work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// dpkg and apt.
+    Deb,
+}
+
+/// One archive with the suites that are taken from it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The last part of its mirrors' path, such as `debian` or `debian-security`: by it `--mirror` and the host's own apt
+    /// sources are matched.
+    pub archive: String,
+    /// Base URLs, in order of preference.
+    pub mirrors: Vec<String>,
+    /// Suites, such as `trixie` and `trixie-updates`.
+    pub suites: Vec<String>,
+    /// Components, such as `main`.
+    pub components: Vec<String>,
+}
+
+/// Where the boot loader's parts lie in the root file system (absolute paths).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootLoader {
+    /// The folder below `EFI/` in which the signed GRUB looks for its `grub.cfg`, fixed at its build.
+    pub vendor: String,
+    /// shim, signed by Microsoft; becomes `EFI/BOOT/BOOTX64.EFI`.
+    pub shim: String,
+    /// MokManager, signed by the distribution; becomes `mmx64.efi`.
+    pub mok_manager: String,
+    /// GRUB, signed by the distribution; becomes `grubx64.efi`.
+    pub grub: String,
+    /// GRUB's modules for legacy BIOS (`i386-pc`).
+    pub bios_modules: String,
+}
+
+/// What mke2fs must be told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ext4 {
+    /// Exactly the features that a file system of this base has, in mke2fs's words.
+    pub features: Vec<String>,
+    /// Inode size in bytes.
+    pub inode_size: u32,
+}

@@ -1,0 +1,4 @@
+//! What a user writes: recipes (appliances) and bases (distributions).
+
+pub mod base;
+pub mod schema;

@@ -1,0 +1,1 @@
+//! Every download by its SHA-256.

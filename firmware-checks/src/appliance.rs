@@ -1,0 +1,108 @@
+//! What an image was built to be: written by the builder to [`PATH`], read by everything that runs on the machine.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::requirements::Requirements;
+
+/// Where the description lies in an image.
+pub const PATH: &str = "/usr/lib/firstlight/appliance.json";
+
+/// The description of one appliance image.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Appliance {
+    /// The recipe's name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// The recipe's version.
+    pub version: String,
+    /// The base it was built on, such as `debian-13`.
+    pub base: String,
+    /// `ID` and `VERSION_ID` of os-release that the base stands for (`os.release`), such as `debian` and `13`.
+    pub os: OsRelease,
+    /// The newest date that the locked archive indices carry; no clock on the machine can truly be earlier.
+    #[schemars(with = "String")]
+    pub locked: Timestamp,
+    /// The platform behind the gate.
+    pub platform: Platform,
+    /// What the machine must be.
+    pub requirements: Requirements,
+}
+
+/// The two fields of os-release (5) that name a release.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OsRelease {
+    /// `ID`.
+    pub id: String,
+    /// `VERSION_ID`.
+    pub version_id: String,
+}
+
+/// The platform behind the gate.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Platform {
+    /// Docker Engine with Compose v2.
+    Docker {
+        /// The image that the acceptance check `platform.container` really runs, already in the engine's store.
+        probe_image: String,
+        /// Compose projects, each the name of a unit `firstlight-compose@NAME.service`.
+        projects: Vec<String>,
+    },
+}
+
+impl Platform {
+    /// Its name, as a recipe writes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Docker { .. } => "docker",
+        }
+    }
+}
+
+/// The description could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("reading {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a description.
+    #[error("{path} does not describe an appliance: {source}")]
+    Parse {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+}
+
+impl Appliance {
+    /// Reads the description below `root` (`/` on the machine itself).
+    ///
+    /// # Errors
+    /// [`Error`], with the file's path.
+    pub fn load(root: &Path) -> Result<Self, Error> {
+        let path = root.join(PATH.trim_start_matches('/'));
+        let name = path.display().to_string();
+        let text = std::fs::read(&path).map_err(|source| Error::Read { path: name.clone(), source })?;
+        serde_json::from_slice(&text).map_err(|source| Error::Parse { path: name, source })
+    }
+
+    /// SHA-256 in lower-case hexadecimal over the requirements and the platform: what the gate's latch is bound to.
+    #[must_use]
+    pub fn requirements_digest(&self) -> String {
+        let canonical = serde_json::to_vec(&(&self.requirements, &self.platform)).unwrap_or_default();
+        Sha256::digest(&canonical).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! The catalogue: one file for each thing that is looked at, each with the checks that look at it.
+
+pub mod clock;
+pub mod container;
+pub mod cpu;
+pub mod disk;
+pub mod firewall;
+pub mod firmware;
+pub mod memory;
+pub mod network;
+pub mod os;
+pub mod ports;
+pub mod tls;
+
+use crate::check::Check;
+
+/// Every check, in the order in which they run and are reported.
+pub fn all() -> impl Iterator<Item = &'static Check> {
+    [
+        cpu::CHECKS,
+        memory::CHECKS,
+        disk::CHECKS,
+        firmware::CHECKS,
+        os::CHECKS,
+        clock::CHECKS,
+        network::CHECKS,
+        ports::CHECKS,
+        firewall::CHECKS,
+        tls::CHECKS,
+        container::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
+}

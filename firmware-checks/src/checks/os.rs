@@ -1,0 +1,6 @@
+//!
+
+use crate::check::Check;
+
+/// The checks of this file.
+pub const CHECKS: &[Check] = &[];

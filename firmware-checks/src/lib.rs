@@ -1,0 +1,20 @@
+//! What an appliance requires, whether this machine meets it, and how to tell an admin.
+//!
+//! The way of the data: [`appliance`] (what the image was built to be) and [`site`] (what this installation is
+//! given) go, together with what [`facts`] reads from the machine, through [`checks`]; the findings become a
+//! [`report`]; the [`gate`] reads the report and decides whether the platform may start. [`firewall`] holds the
+//! rule set that the appliance's ports stand for, and [`machine`] does the few things that a first boot must do
+//! before anything can be judged.
+
+pub mod appliance;
+pub mod check;
+pub mod checks;
+pub mod facts;
+pub mod files;
+pub mod firewall;
+pub mod gate;
+pub mod machine;
+pub mod report;
+pub mod requirements;
+pub mod site;
+pub mod units;

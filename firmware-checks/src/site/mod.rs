@@ -1,0 +1,21 @@
+//! Site configuration: what this one installation is given, apart from the image that serves a thousand machines.
+//!
+//! It comes on a medium labelled `SITE` (the image's own partition, or a stick), as `site.toml` with the
+//! certificate, the key and perhaps a private CA beside it, and is kept in [`DIRECTORY`].
+
+mod schema;
+
+pub use schema::{Addressing, Admin, Network, Site, Time};
+
+/// Where the imported configuration lies on the machine; root's, mode 0700.
+pub const DIRECTORY: &str = "/etc/firstlight/site";
+/// The volume label of a medium that carries a configuration.
+pub const LABEL: &str = "SITE";
+/// The configuration itself.
+pub const CONFIGURATION: &str = "site.toml";
+/// The certificate chain, leaf first, PEM.
+pub const CERTIFICATE: &str = "tls.crt";
+/// The certificate's private key, PEM, not encrypted; mode 0600.
+pub const KEY: &str = "tls.key";
+/// Certificates of a private CA to trust besides the system's, PEM; optional.
+pub const AUTHORITY: &str = "ca.crt";
