@@ -9,6 +9,7 @@
 pub mod appliance;
 pub mod check;
 pub mod checks;
+pub mod cli;
 pub mod facts;
 pub mod files;
 pub mod firewall;

@@ -1,0 +1,66 @@
+//! The command line: one file for each verb.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod container_probe;
+mod list;
+
+/// Whether this machine meets what its appliance requires.
+#[derive(Parser)]
+#[command(name = "firmware-checks", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    List(list::List),
+    ContainerProbe(container_probe::ContainerProbe),
+}
+
+/// What a verb came to; the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or ready: 0.
+    Done,
+    /// The machine is not ready, or what the user gave is not right: 1.
+    NotReady,
+    /// It could not be told: 2.
+    CouldNotTell,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::NotReady => Self::from(1),
+            Outcome::CouldNotTell => Self::from(2),
+        }
+    }
+}
+
+/// What the user gave is not right: turns an error into exit code 1 where it stands in the error's chain.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Wrong(pub String);
+
+/// Reads the arguments, does what they say, and tells errors on standard error: each cause after what was being
+/// done, and exit code 1 where a [`Wrong`] is among them, else 2.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::List(verb) => verb.run(),
+        Verb::ContainerProbe(verb) => verb.run(),
+    };
+    match done {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let wrong = error.chain().any(|cause| cause.is::<Wrong>());
+            if wrong { Outcome::NotReady.into() } else { Outcome::CouldNotTell.into() }
+        }
+    }
+}
