@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command `firstlight`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    firstlight::cli::main(std::env::args_os())
+}

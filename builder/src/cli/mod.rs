@@ -1,1 +1,118 @@
+//! The command line: one file per verb.
 //!
+//! Libraries say what went wrong; a verb adds what it was about. An error is told on standard error as one chain, and
+//! its category is the exit status: 1 where the user's input is not right, 2 where it is not theirs to mend.
+
+mod schema;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds bootable appliance images from one recipe.
+///
+/// Exit status: 0 done or ready; 1 the input, or the machine that was tried, is not right; 2 it could not be told, or
+/// an internal error.
+#[derive(Debug, Parser)]
+#[command(name = "firstlight", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb may be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// The folder that keeps downloads (`store/`) and finished stages (`stages/`); deleting either is always safe
+    /// [environment: FIRSTLIGHT_CACHE] [default: ~/.cache/firstlight]
+    #[arg(long, global = true, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Schema(schema::Schema),
+}
+
+/// What the user gave can't be used, in words for the user: exit status 1.
+///
+/// For what a verb finds out by itself; errors of [`crate::recipe`] are of this category of their own accord.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+/// Runs the command line `arguments` (the program's name first) and tells its errors.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // `--help` and `--version` are answers, too; clap's own status for a wrong word is 2, ours 1.
+            let status = if answer.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            return answer.print().map_or(ExitCode::from(2), |()| status);
+        }
+    };
+    cli.run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(status(&error))
+    })
+}
+
+impl Cli {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self.verb {
+            Verb::Schema(verb) => verb.run(),
+        }
+    }
+}
+
+/// The exit status that stands for `error`: 1 where anything in its chain is the user's input, else 2.
+fn status(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<BadInput>()) { 1 } else { 2 }
+}
+
+impl Common {
+    /// The cache folder: `--cache`, else `FIRSTLIGHT_CACHE`, else the user's own (XDG Base Directory Specification).
+    ///
+    /// # Errors
+    /// [`BadInput`] where none of them is set and there is no home folder.
+    pub fn cache(&self) -> Result<PathBuf, BadInput> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.cache
+            .clone()
+            .or_else(|| set("FIRSTLIGHT_CACHE"))
+            .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("firstlight")))
+            .or_else(|| set("HOME").map(|folder| folder.join(".cache/firstlight")))
+            .ok_or_else(|| {
+                BadInput("no folder for the cache: neither --cache nor FIRSTLIGHT_CACHE nor HOME is set".into())
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_word_is_the_users_error() {
+        let arguments = ["firstlight", "brew"].map(OsString::from);
+        assert_eq!(format!("{:?}", main(arguments)), format!("{:?}", ExitCode::from(1)));
+    }
+
+    #[test]
+    fn an_error_is_the_users_only_where_its_chain_says_so() {
+        let theirs = anyhow::Error::from(BadInput("no such base".into())).context("building");
+        let ours = anyhow::anyhow!("the disk is on fire").context("building");
+        assert_eq!((status(&theirs), status(&ours)), (1, 2));
+    }
+}
