@@ -1,1 +1,303 @@
-//! Every download by its SHA-256.
+//! Every download by its SHA-256: fetched once, verified, kept.
+//!
+//! Below the cache folder: `store/v1/sha256/ab/cdef…` holds what is whole, `store/v1/partial/` what is not yet. Nothing gets
+//! into the former but by a rename after its digest was verified and its bytes were synced, so that a kill at any
+//! moment leaves either a whole entry or none. Deleting all of it is always safe.
+
+mod download;
+mod error;
+mod http;
+mod part;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::progress::{self, Progress, Transfer};
+pub use error::Error;
+pub use http::{Answer, Network};
+
+/// What the store's functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One file to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// What it is, for a person: `docker.io_26.1.5_amd64.deb`.
+    pub label: String,
+    /// Where it may be had, in order of preference.
+    pub urls: Vec<String>,
+    /// Its SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What a call of [`Store::fetch`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Files that lay in the store already.
+    pub kept: usize,
+    /// Files that were downloaded.
+    pub new: usize,
+    /// Bytes that came over the network.
+    pub received: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Fetched {
+    /// Shows it as the stage `fetched`.
+    pub fn tell(&self, progress: &Progress) {
+        let mut text = progress::bytes(self.bytes);
+        if self.kept > 0 {
+            text += &format!(", {} from the store", self.kept);
+        }
+        if self.new > 0 {
+            text += &format!(", {} new ({})", self.new, progress::rate(self.received, self.took));
+        }
+        progress.stage_timed("fetched", text, self.took);
+    }
+}
+
+/// A folder of verified files, shared by all builds of a user.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    network: Network,
+    agent: ureq::Agent,
+    /// Digests of entries whose bytes this process has seen to be right.
+    verified: Mutex<HashSet<String>>,
+}
+
+impl Store {
+    /// Opens the store below the cache folder `cache`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// The folders can't be made.
+    pub fn open(cache: &Path) -> Result<Self> {
+        Self::with_network(cache, Network::default())
+    }
+
+    /// As [`open`](Self::open), with other limits for the network.
+    ///
+    /// # Errors
+    /// The folders can't be made.
+    pub fn with_network(cache: &Path, network: Network) -> Result<Self> {
+        let root = cache.join("store").join("v1");
+        for folder in ["sha256", "partial"] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).map_err(Error::io("making the folder", &folder))?;
+        }
+        let agent = http::agent(&network);
+        Ok(Self { root, network, agent, verified: Mutex::default() })
+    }
+
+    /// The file with this digest. None where it is absent or damaged; a damaged one is removed, so that the next fetch brings it
+    /// anew. Its bytes are verified once in each process.
+    #[must_use]
+    pub fn path(&self, sha256: &str) -> Option<PathBuf> {
+        if !is_digest(sha256) {
+            return None;
+        }
+        let path = self.entry(sha256);
+        if self.seen().contains(sha256) && path.is_file() {
+            return Some(path);
+        }
+        let found = digest_of(&mut File::open(&path).ok()?).ok()?;
+        if found != sha256 {
+            let _ = fs::remove_file(&path);
+            return None;
+        }
+        self.seen().insert(sha256.to_owned());
+        Some(path)
+    }
+
+    /// Sees to it that all these files lie in the store: takes what is there, after verifying it, and downloads the rest, several at
+    /// a time. What was downloaded before a failure stays, in part too, and is not downloaded again.
+    ///
+    /// # Errors
+    /// The first file that can't be had, for which reason.
+    pub fn fetch(&self, downloads: &[Download], progress: &Progress) -> Result<Fetched> {
+        let mut digests = HashSet::new();
+        let mut wanted = Vec::new();
+        for download in downloads {
+            if !is_digest(&download.sha256) {
+                return Err(Error::BadDigest { label: download.label.clone(), digest: download.sha256.clone() });
+            }
+            if digests.insert(&download.sha256) {
+                wanted.push(download);
+            }
+        }
+        let total = wanted.iter().map(|download| download.size).sum();
+        let transfer = progress.transfer("fetching", total);
+        let new = self.work_through(&wanted, &transfer)?;
+        Ok(Fetched {
+            bytes: total,
+            kept: wanted.len() - new,
+            new,
+            received: transfer.bytes_received(),
+            took: transfer.elapsed(),
+        })
+    }
+
+    /// Gives the number of files that were not in the store before.
+    fn work_through(&self, wanted: &[&Download], transfer: &Transfer) -> Result<usize> {
+        let (next, new, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        let failure = Mutex::new(None);
+        let worker = || {
+            while !stop.load(Ordering::Relaxed) {
+                let Some(download) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                match self.obtain(download, transfer, &stop) {
+                    Ok(true) => drop(new.fetch_add(1, Ordering::Relaxed)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        if first.is_none() {
+                            *first = Some(error);
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.network.connections.min(wanted.len()) {
+                scope.spawn(worker);
+            }
+        });
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(new.into_inner()),
+        }
+    }
+
+    /// Whether the file had to be downloaded.
+    fn obtain(&self, download: &Download, transfer: &Transfer, stop: &AtomicBool) -> Result<bool> {
+        if self.path(&download.sha256).is_some() {
+            transfer.found(download.size);
+            return Ok(false);
+        }
+        download::download(self, download, transfer, stop)
+    }
+
+    /// Fetches a small file whose digest nobody knows beforehand, such as a signed Release, into memory: at most `limit` bytes.
+    /// Passing failures are retried.
+    ///
+    /// # Errors
+    /// It can't be had from this URL.
+    pub fn get(&self, label: &str, url: &str, limit: u64) -> Result<Answer> {
+        http::get(&self.agent, &self.network, label, url, limit)
+    }
+
+    /// Keeps what `reader` gives. Gives its digest and its size in bytes.
+    ///
+    /// # Errors
+    /// It can't be read or written.
+    pub fn insert_reader(&self, label: &str, reader: &mut dyn Read) -> Result<(String, u64)> {
+        let folder = self.root.join("partial");
+        let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(Error::io("making a file in", &folder))?;
+        let mut writer = Hashing { inner: file.as_file_mut(), digest: Sha256::new() };
+        let size = io::copy(reader, &mut writer).map_err(|source| self.write_failed(label, 0, source))?;
+        let sha256 = hexadecimal(&writer.digest.finalize());
+        file.as_file().sync_all().map_err(|source| self.write_failed(label, size, source))?;
+        let path = self.entry(&sha256);
+        make_parent(&path)?;
+        let kept = file.persist(&path).map_err(|error| Error::io("renaming to", &path)(error.error))?;
+        readable_by_all(&kept, &path)?;
+        self.seen().insert(sha256.clone());
+        Ok((sha256, size))
+    }
+
+    /// Where the entry with this digest lies or would lie.
+    fn entry(&self, sha256: &str) -> PathBuf {
+        self.root.join("sha256").join(&sha256[..2]).join(&sha256[2..])
+    }
+
+    fn partial(&self, sha256: &str) -> PathBuf {
+        self.root.join("partial").join(format!("{sha256}.part"))
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_failed(&self, label: &str, size: u64, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::NoSpace { label: label.to_owned(), size, folder: self.root.clone() }
+            }
+            _ => Error::Io { doing: "writing below", path: self.root.clone(), source },
+        }
+    }
+}
+
+/// Hashes what passes through it.
+struct Hashing<'a> {
+    inner: &'a mut File,
+    digest: Sha256,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).map_err(Error::io("making the folder", folder))
+}
+
+/// Temporary files are born 0600; the sandbox may read the store as another user of its namespace.
+fn readable_by_all(file: &File, path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(Error::io("setting the mode of", path))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The SHA-256 of all that a reader gives, in lower-case hexadecimal.
+///
+/// # Errors
+/// As the reader's.
+pub fn digest_of(reader: &mut dyn Read) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(hexadecimal(&digest.finalize())),
+            Ok(count) => digest.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
