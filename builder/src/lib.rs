@@ -17,3 +17,8 @@ pub mod recipe;
 pub mod rootfs;
 pub mod sandbox;
 pub mod store;
+
+#[cfg(test)]
+#[path = "../../tests/src/mirror.rs"]
+#[allow(dead_code)]
+mod mirror;
