@@ -3,6 +3,7 @@
 //! Libraries say what went wrong; a verb adds what it was about. An error is told on standard error as one chain, and
 //! its category is the exit status: 1 where the user's input is not right, 2 where it is not theirs to mend.
 
+mod check;
 mod schema;
 
 use std::ffi::OsString;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::recipe;
 
 /// Builds bootable appliance images from one recipe.
 ///
@@ -28,13 +31,14 @@ pub struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
     /// The folder that keeps downloads (`store/`) and finished stages (`stages/`); deleting either is always safe
-    /// [environment: FIRSTLIGHT_CACHE] [default: ~/.cache/firstlight]
+    /// [environment: `FIRSTLIGHT_CACHE`] [default: `~/.cache/firstlight`]
     #[arg(long, global = true, value_name = "DIR")]
     cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::Check),
     Schema(schema::Schema),
 }
 
@@ -56,7 +60,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     cli.run().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        tell(&error);
         ExitCode::from(status(&error))
     })
 }
@@ -64,6 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Cli {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
+            Verb::Check(verb) => verb.run(),
             Verb::Schema(verb) => verb.run(),
         }
     }
@@ -71,7 +76,15 @@ impl Cli {
 
 /// The exit status that stands for `error`: 1 where anything in its chain is the user's input, else 2.
 fn status(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<BadInput>()) { 1 } else { 2 }
+    if error.chain().any(|cause| cause.is::<BadInput>() || cause.is::<recipe::Error>()) { 1 } else { 2 }
+}
+
+/// Writes `error` to standard error: its chain on one line, or, of what is wrong in a file, each thing at its place.
+fn tell(error: &anyhow::Error) {
+    match error.chain().find_map(|cause| cause.downcast_ref::<recipe::Error>()) {
+        Some(recipe::Error::Invalid(diagnostics)) => eprintln!("{diagnostics}"),
+        _ => eprintln!("error: {error:#}"),
+    }
 }
 
 impl Common {

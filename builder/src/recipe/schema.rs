@@ -45,6 +45,30 @@ pub struct Recipe {
     pub requirements: Requirements,
 }
 
+impl Recipe {
+    /// The compose projects: each one's name, which is also its unit's instance, and its folder beside the recipe. A single
+    /// one has the recipe's name; of several, each has its folder's.
+    #[must_use]
+    pub fn projects(&self) -> Vec<(String, String)> {
+        let Platform::Docker { compose } = &self.platform;
+        let name = |folder: &String| match compose.len() {
+            1 => self.name.clone(),
+            _ => folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
+        };
+        compose.iter().map(|folder| (name(folder), folder.clone())).collect()
+    }
+}
+
+impl Platform {
+    /// Its name in a recipe, which is also its overlay's and its key in a base's `platforms`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Docker { .. } => "docker",
+        }
+    }
+}
+
 /// What kind of machine an image is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,185 @@
+//! From a path to a recipe on one of its bases, with everything that it names found.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::base::Base;
+use super::diagnostic::{Diagnostics, listed, nearest};
+use super::document::Document;
+use super::key::KeyPath;
+use super::problem::Problem;
+use super::rules;
+use super::schema::{ContainerImage, Recipe, Target};
+use super::share::Share;
+
+/// A recipe whose own text is right, not yet on a base.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    document: Document,
+    folder: PathBuf,
+    share: Share,
+    recipe: Recipe,
+}
+
+/// A recipe on one of its bases: valid, and everything that it names is there.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The recipe's file, as the user named it.
+    pub path: PathBuf,
+    /// The folder that it lies in, from which its relative paths go.
+    pub folder: PathBuf,
+    /// Where overlays and bases are found.
+    pub share: Share,
+    /// What the recipe says.
+    pub recipe: Recipe,
+    /// What the base says.
+    pub base: Base,
+    /// The base's file.
+    pub base_path: PathBuf,
+}
+
+/// Loads the recipe `path` on the base `base`, or on its first.
+///
+/// # Errors
+/// [`Error`], with everything that is wrong in the recipe or the base.
+pub fn load(path: &Path, base: Option<&str>) -> Result<Loaded, Error> {
+    Opened::read(path)?.on(base)
+}
+
+/// Loads the recipe `path` on each of its bases, or on `base` only.
+///
+/// # Errors
+/// [`Error`], with everything that is wrong in the recipe or any of the bases.
+pub fn load_all(path: &Path, base: Option<&str>) -> Result<Vec<Loaded>, Error> {
+    let opened = Opened::read(path)?;
+    let bases = base.map_or_else(|| opened.recipe.bases.clone(), |base| vec![base.to_owned()]);
+    let mut loaded = Vec::new();
+    let mut wrong = Vec::new();
+    for base in bases {
+        match opened.on(Some(&base)) {
+            Ok(one) => loaded.push(one),
+            Err(Error::Invalid(Diagnostics(mut found))) => wrong.append(&mut found),
+            Err(other) => return Err(other),
+        }
+    }
+    if wrong.is_empty() { Ok(loaded) } else { Err(Error::Invalid(Diagnostics(wrong))) }
+}
+
+impl Opened {
+    fn read(path: &Path) -> Result<Self, Error> {
+        let document = Document::read(path)?;
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+        let share = Share::of(&folder);
+        let recipe = document.judge(|recipe: &Recipe| {
+            let mut found = rules::recipe::problems(recipe);
+            // What is named wrongly is not also told to be missing.
+            let absent = rules::files::problems(recipe, &folder, &share);
+            let told: Vec<KeyPath> = found.iter().map(|problem| problem.at.clone()).collect();
+            found.extend(absent.into_iter().filter(|problem| !told.contains(&problem.at)));
+            found
+        })?;
+        Ok(Self { document, folder, share, recipe })
+    }
+
+    fn on(&self, base: Option<&str>) -> Result<Loaded, Error> {
+        let name = base.or(self.recipe.bases.first().map(String::as_str)).unwrap_or_default();
+        let supported = self.recipe.bases.iter().map(String::as_str);
+        let base_path = self.share.base(name).filter(|_| self.recipe.bases.iter().any(|one| one == name));
+        let Some(base_path) = base_path else {
+            let near = nearest(name, supported.clone()).map(|near| format!("did you mean `--base {near}`?"));
+            let problem =
+                Problem::value(KeyPath::root().key("bases"), format!("base `{name}` is not among the recipe's"))
+                    .label(format!("supported: {}", listed(supported, "and")));
+            return Err(Error::Invalid(self.document.locate(vec![problem.perhaps(near)])));
+        };
+        let base = read_base(&base_path)?;
+        self.document.refuse(rules::files::fit(&self.recipe, &base))?;
+        let Self { folder, share, recipe, .. } = self.clone();
+        Ok(Loaded { path: self.document.path().to_path_buf(), folder, share, recipe, base, base_path })
+    }
+}
+
+/// Reads the base in the file `path`.
+///
+/// # Errors
+/// [`Error`], with everything that is wrong in it.
+pub fn read_base(path: &Path) -> Result<Base, Error> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    Document::read(path)?.judge(|base: &Base| {
+        let mut found = rules::base::problems(base, stem);
+        let keyring = beside(path, &base.keyring);
+        if !keyring.is_file() {
+            let problem =
+                Problem::value(KeyPath::root().key("keyring"), format!("keyring `{}` is not there", base.keyring));
+            found.push(problem.label(format!("expected {}", keyring.display())));
+        }
+        found
+    })
+}
+
+fn beside(path: &Path, name: &str) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(name)
+}
+
+impl Loaded {
+    /// The base's keyring: OpenPGP certificates, ASCII-armored.
+    #[must_use]
+    pub fn keyring(&self) -> PathBuf {
+        beside(&self.base_path, &self.base.keyring)
+    }
+
+    /// The overlays by name and folder, in the order in which they are laid: `base`, the platform's, the recipe's.
+    #[must_use]
+    pub fn overlays(&self) -> Vec<(String, PathBuf)> {
+        let shipped = [rules::recipe::BASE_OVERLAY, self.recipe.platform.kind()];
+        let shipped = shipped.into_iter().filter_map(|name| Some((name.to_owned(), self.share.shipped_overlay(name)?)));
+        let own = self.recipe.overlays.iter().filter_map(|name| Some((name.clone(), self.share.overlay(name)?)));
+        shipped.chain(own).collect()
+    }
+
+    /// The compose projects by name and folder.
+    #[must_use]
+    pub fn projects(&self) -> Vec<(String, PathBuf)> {
+        self.recipe.projects().into_iter().map(|(name, folder)| (name, self.folder.join(folder))).collect()
+    }
+
+    /// The archive of an image that is made of one.
+    #[must_use]
+    pub fn archive(&self, image: &ContainerImage) -> Option<PathBuf> {
+        image.archive.as_ref().map(|path| self.folder.join(path))
+    }
+
+    /// The folder laid over an image that is made of packages.
+    #[must_use]
+    pub fn files(&self, image: &ContainerImage) -> Option<PathBuf> {
+        image.files.as_ref().map(|path| self.folder.join(path))
+    }
+
+    /// What the root file system is asked to hold: the packages of the base, the kernel, the platform and the recipe, each
+    /// once. What they depend on is the distribution's to add.
+    #[must_use]
+    pub fn packages(&self) -> Vec<String> {
+        let kernel = &self.base.kernel;
+        let kernel = kernel
+            .get(&self.recipe.target)
+            .or_else(|| kernel.get(&Target::Metal))
+            .or_else(|| kernel.get(&Target::Both));
+        let platform = self.base.platforms.get(self.recipe.platform.kind());
+        let lists = [Some(&self.base.packages), kernel, platform, Some(&self.recipe.packages)];
+        let mut all: Vec<String> = Vec::new();
+        for name in lists.into_iter().flatten().flatten() {
+            if !all.contains(name) {
+                all.push(name.clone());
+            }
+        }
+        all
+    }
+
+    /// The image's file name without its extension: `NAME-VERSION-BASE-ARCH`.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        let Self { recipe, base, .. } = self;
+        format!("{}-{}-{}-{}", recipe.name, recipe.version, base.name, base.architecture)
+    }
+}

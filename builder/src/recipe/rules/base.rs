@@ -1,0 +1,127 @@
+//! Rules about a base.
+
+use super::{LABEL, is_label, packages, repeated};
+use crate::recipe::base::{Base, Source};
+use crate::recipe::key::KeyPath;
+use crate::recipe::problem::Problem;
+use crate::recipe::schema::Target;
+
+/// Everything wrong with `base`, whose file is called `stem`.toml, that its own text decides.
+#[must_use]
+pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
+    let root = KeyPath::root();
+    let mut found = Vec::new();
+    if !base.name.split('.').all(is_label) {
+        found.push(Problem::value(root.key("name"), format!("`{}` can't be a base's name", base.name)).label(LABEL));
+    } else if base.name != stem {
+        let what = format!("base `{}` lies in a file of another name", base.name);
+        let problem = Problem::value(root.key("name"), what);
+        found.push(problem.label(format!("expected `{stem}`")).hint("`--base` and recipes find a base by its file"));
+    }
+    found.extend(sources(&root.key("sources"), &base.sources));
+    found.extend(lists(base));
+    found.extend(boot(base));
+    if base.ext4.features.is_empty() {
+        let problem = Problem::value(root.key("ext4").key("features"), "no feature is named");
+        found.push(problem.hint("name every feature that this base's own mke2fs.conf gives a file system"));
+    }
+    let inode = base.ext4.inode_size;
+    if !inode.is_power_of_two() || !(128..=4096).contains(&inode) {
+        let problem = Problem::value(root.key("ext4").key("inode_size"), format!("an inode can't have {inode} bytes"));
+        found.push(problem.label("expected a power of two from 128 to 4096, such as 256"));
+    }
+    found
+}
+
+fn sources(at: &KeyPath, sources: &[Source]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if sources.is_empty() {
+        found.push(
+            Problem::value(at.clone(), "no source is named").hint("add `[[sources]]` with the archive's mirrors"),
+        );
+    }
+    for (index, source) in sources.iter().enumerate() {
+        let at = at.item(index);
+        let lists = [("mirrors", &source.mirrors), ("suites", &source.suites), ("components", &source.components)];
+        for (key, _) in lists.iter().filter(|(_, list)| list.is_empty()) {
+            let what = format!("source `{}`: `{key}` is empty", source.archive);
+            found.push(Problem::value(at.key(key), what).label("expected at least one"));
+        }
+        for (key, list) in lists {
+            for (index, first) in repeated(list) {
+                let what = format!("source `{}`: `{}` is listed twice", source.archive, list[index]);
+                let label = format!("the same as number {} of the list", first + 1);
+                found.push(Problem::value(at.key(key).item(index), what).label(label));
+            }
+        }
+        for (index, mirror) in source.mirrors.iter().enumerate() {
+            found.extend(mirror_url(at.key("mirrors").item(index), source, mirror));
+        }
+    }
+    found
+}
+
+/// A mirror is a URL that the downloader speaks, and ends with the archive's name, by which `--mirror` replaces it.
+fn mirror_url(at: KeyPath, source: &Source, mirror: &str) -> Option<Problem> {
+    let what = |what: &str| format!("source `{}`: `{mirror}` {what}", source.archive);
+    let host = mirror.strip_prefix("http://").or_else(|| mirror.strip_prefix("https://"));
+    if !host.is_some_and(|rest| !rest.starts_with('/') && rest.contains('/') && !rest.contains(char::is_whitespace)) {
+        return Some(
+            Problem::value(at, what("is not the URL of a mirror")).label("expected `http://…` or `https://…`"),
+        );
+    }
+    let ends = mirror.trim_end_matches('/').ends_with(&format!("/{}", source.archive));
+    (!ends).then(|| {
+        let problem = Problem::value(at, what("does not end with the archive's name"));
+        problem.label(format!("expected `…/{}`", source.archive))
+    })
+}
+
+fn lists(base: &Base) -> Vec<Problem> {
+    let root = KeyPath::root();
+    let mut found = Vec::new();
+    for (key, list) in [("packages", &base.packages), ("tools", &base.tools)] {
+        found.extend(packages(&root.key(key), list));
+        if list.is_empty() {
+            found.push(
+                Problem::value(root.key(key), format!("`{key}` is empty")).label("expected at least one package"),
+            );
+        }
+    }
+    for (target, list) in &base.kernel {
+        let name = match target {
+            Target::Metal => "metal",
+            Target::Cloud => "cloud",
+            Target::Both => "both",
+        };
+        found.extend(packages(&root.key("kernel").key(name), list));
+    }
+    if ![Target::Metal, Target::Both].iter().any(|target| base.kernel.contains_key(target)) {
+        let problem = Problem::value(root.key("kernel"), "no kernel for servers");
+        found.push(problem.hint("add `metal = [\"…\"]`, the generic kernel with firmware and microcode"));
+    }
+    for (platform, list) in &base.platforms {
+        found.extend(packages(&root.key("platforms").key(platform), list));
+    }
+    found
+}
+
+fn boot(base: &Base) -> Vec<Problem> {
+    let at = KeyPath::root().key("boot");
+    let boot = &base.boot;
+    let paths = [
+        ("shim", &boot.shim),
+        ("mok_manager", &boot.mok_manager),
+        ("grub", &boot.grub),
+        ("bios_modules", &boot.bios_modules),
+    ];
+    let relative = paths.into_iter().filter(|(_, path)| !path.starts_with('/')).map(|(key, path)| {
+        Problem::value(at.key(key), format!("`{path}` is not an absolute path")).label("expected such as `/usr/lib/…`")
+    });
+    let vendor = boot.vendor.is_empty() || boot.vendor.contains('/');
+    let vendor = vendor.then(|| {
+        let problem = Problem::value(at.key("vendor"), format!("`{}` is not a folder of `EFI/`", boot.vendor));
+        problem.label("expected one name, such as `debian`")
+    });
+    relative.chain(vendor).collect()
+}
