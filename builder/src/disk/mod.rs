@@ -1,1 +1,3 @@
-//!
+//! Lays a root file system onto a disk: partitions, file systems, boot loader.
+
+pub mod fat;
