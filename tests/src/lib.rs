@@ -1,3 +1,10 @@
-//! x
+//! What the end-to-end tests share: the image under test, a site for it, a machine that runs it, an archive that
+//! fails as archives do, and the tools of others that judge what came out.
 
+pub mod certificates;
+pub mod guest;
+pub mod image;
+pub mod judge;
 pub mod mirror;
+pub mod ntp;
+pub mod site;

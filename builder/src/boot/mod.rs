@@ -1,1 +1,1 @@
-//!
+//! Tries an image in QEMU before it is flashed.

@@ -1,1 +1,4 @@
-//!
+//! What runs behind the gate: what each platform adds to a root file system.
+
+pub mod container;
+pub mod docker;

@@ -1,1 +1,3 @@
-//!
+//! The few things that a first boot must do before anything can be judged.
+
+pub mod images;

@@ -1,0 +1,45 @@
+//! Container images that lie in an appliance, by the OCI image specification 1.1 (image layout, image
+//! configuration, layer media types), with the `manifest.json` that `docker load` reads beside it.
+
+mod archive;
+mod layer;
+mod writer;
+
+pub use archive::{Contents, inspect};
+pub use layer::Layer;
+pub use writer::{Config, write};
+
+/// A container image could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// An archive is not what it should be.
+    #[error("{archive}: {what}\n  hint: {hint}")]
+    Archive {
+        /// The archive.
+        archive: String,
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Error {
+    fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

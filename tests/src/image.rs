@@ -1,0 +1,70 @@
+//! The image under test: built once from the real archive and then shared, as a user's cache would do.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The top folder of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_owned()
+}
+
+/// The program under test.
+#[must_use]
+pub fn firstlight() -> PathBuf {
+    repository().join("target/release/firstlight")
+}
+
+/// A folder below `target/` for what this run leaves to look at.
+#[must_use]
+pub fn scratch(name: &str) -> PathBuf {
+    repository().join("target/e2e").join(name)
+}
+
+/// The cache that the tests share with `./make.sh image`.
+#[must_use]
+pub fn cache() -> PathBuf {
+    std::env::var_os("FIRSTLIGHT_CACHE").map_or_else(|| repository().join("target/cache"), PathBuf::from)
+}
+
+/// `firstlight` with the shared cache.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(firstlight());
+    command.env("FIRSTLIGHT_CACHE", cache()).current_dir(repository());
+    command
+}
+
+/// `recipes/hello.toml` as an image.
+///
+/// # Errors
+/// It could not be built.
+pub fn hello() -> Result<PathBuf> {
+    static IMAGE: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    IMAGE
+        .get_or_init(|| build(Path::new("recipes/hello.toml"), &scratch("image")).map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)
+}
+
+/// Builds `recipe` into `out` and answers the path that the build's last line names.
+///
+/// # Errors
+/// The build's own error.
+pub fn build(recipe: &Path, out: &Path) -> Result<PathBuf> {
+    let output = command().arg("build").arg(recipe).arg("--out").arg(out).output().context("starting firstlight")?;
+    ensure!(output.status.success(), "building {}: {}", recipe.display(), text(&output));
+    let stdout = String::from_utf8(output.stdout)?;
+    let Some(last) = stdout.lines().last() else { bail!("the build printed nothing on standard output") };
+    Ok(repository().join(last))
+}
+
+/// Everything that a program printed, for an error message.
+#[must_use]
+pub fn text(output: &Output) -> String {
+    format!("{}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
