@@ -1,1 +1,196 @@
-//! Tries an image in QEMU before it is flashed.
+//! Tries an image in QEMU before it is flashed: starts it on a throw-away copy, shows its console, and waits for
+//! the readiness report that the appliance sends through a virtio channel.
+
+mod accel;
+mod channel;
+mod console;
+mod firmware;
+mod machine;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use firmware_checks::report::Report;
+use firmware_checks::units::Size;
+
+pub use accel::Accel;
+pub use firmware::Firmware;
+pub use machine::Forward;
+pub use verdict::Outcome;
+
+use channel::Channel;
+use console::Console;
+use machine::Virtual;
+
+/// How often the machine is listened to.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How to start the image.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The raw disk image; it is not changed.
+    pub image: PathBuf,
+    /// A site folder, handed to the machine as a USB stick labelled `SITE`.
+    pub site: Option<PathBuf>,
+    /// Logical processors.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: Size,
+    /// How the machine starts.
+    pub firmware: Firmware,
+    /// UEFI variables to start from instead of the firmware's own (for other Secure Boot keys).
+    pub variables: Option<PathBuf>,
+    /// How instructions are executed.
+    pub accel: Accel,
+    /// Size of the disk that the image finds itself on; at least the image's.
+    pub disk_size: Option<Size>,
+    /// Further empty disks.
+    pub extra_disks: Vec<Size>,
+    /// Ports of this host's loopback that lead to the machine.
+    pub forwards: Vec<Forward>,
+    /// Where the machine's writes go, kept for a later start; absent: thrown away.
+    pub state: Option<PathBuf>,
+    /// Where the newest report is written as JSON, at once when it arrives.
+    pub report: Option<PathBuf>,
+    /// How long to wait for a final verdict.
+    pub timeout: Duration,
+    /// Leave the machine on after the verdict, until it powers off or this program is interrupted.
+    pub keep: bool,
+}
+
+/// An image could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that this host must have is missing.
+    #[error("{what}\n  hint: {hint}")]
+    Missing {
+        /// What is missing and what it is for.
+        what: String,
+        /// How to get it.
+        hint: String,
+    },
+    /// The image, a disk or a firmware file could not be used.
+    #[error("{0}")]
+    Input(String),
+    /// A file or a socket failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// QEMU ended by itself.
+    #[error("QEMU ended ({status}) before the appliance reported: {stderr}")]
+    Ended {
+        /// Its exit status.
+        status: String,
+        /// The end of its standard error.
+        stderr: String,
+    },
+}
+
+impl Error {
+    fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+/// Starts the image and waits for its verdict.
+///
+/// # Errors
+/// [`Error`] where QEMU or its firmware is missing, a file cannot be used, or QEMU ends by itself.
+pub fn run(options: &Options) -> Result<Outcome, Error> {
+    let folder = tempfile::Builder::new()
+        .prefix("firstlight-boot-")
+        .tempdir()
+        .map_err(Error::io("making a temporary folder"))?;
+    let mut accel = options.accel.first();
+    loop {
+        let mut trial = Trial::start(options, accel, folder.path())?;
+        let Some(outcome) = trial.watch(accel.is_doubtful(options.accel))? else {
+            eprintln!("firstlight: nothing boots under KVM on this host; starting again under TCG (slower)");
+            accel = Accel::Tcg;
+            continue;
+        };
+        if options.keep && !matches!(outcome, Outcome::CouldNotTell(_)) {
+            eprintln!("firstlight: {outcome}; the machine stays on until it powers off");
+            trial.stay()?;
+        }
+        return Ok(outcome);
+    }
+}
+
+/// A started machine with the two ways in which it speaks.
+struct Trial<'a> {
+    options: &'a Options,
+    machine: Virtual,
+    console: Console,
+    channel: Channel,
+    started: Instant,
+}
+
+impl<'a> Trial<'a> {
+    fn start(options: &'a Options, accel: Accel, folder: &Path) -> Result<Self, Error> {
+        let mut machine = Virtual::start(options, accel, folder)?;
+        let console = Console::of(&mut machine);
+        let channel = Channel::at(machine.report_socket());
+        Ok(Self { options, machine, console, channel, started: Instant::now() })
+    }
+
+    /// Follows console and report until there is a final verdict or the time is up. None where the accelerator is
+    /// `doubtful` and the guest's kernel has said nothing for too long.
+    fn watch(&mut self, doubtful: bool) -> Result<Option<Outcome>, Error> {
+        let mut last: Option<Report> = None;
+        loop {
+            if let Some(report) = self.listen()? {
+                let outcome = verdict::of(&report);
+                last = Some(report);
+                if outcome.is_some() {
+                    return Ok(outcome);
+                }
+            }
+            if let Some((status, stderr)) = self.machine.ended() {
+                return match last {
+                    Some(report) => Ok(Some(verdict::at_the_end(Some(&report), "the machine powered off"))),
+                    None => Err(Error::Ended { status, stderr }),
+                };
+            }
+            if self.started.elapsed() > self.options.timeout {
+                let why = format!("no final verdict within {} s", self.options.timeout.as_secs());
+                return Ok(Some(verdict::at_the_end(last.as_ref(), &why)));
+            }
+            if doubtful && !self.console.kernel_seen() && self.started.elapsed() > accel::PATIENCE {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Keeps showing the console and writing reports until the machine is off.
+    fn stay(&mut self) -> Result<(), Error> {
+        while self.machine.ended().is_none() {
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    /// Waits a moment, shows what the console has said, and writes down a report that has come.
+    fn listen(&mut self) -> Result<Option<Report>, Error> {
+        std::thread::sleep(POLL);
+        self.console.pass_on();
+        let report = self.channel.newest();
+        if let (Some(report), Some(path)) = (&report, &self.options.report) {
+            write_report(report, path)?;
+        }
+        Ok(report)
+    }
+}
+
+fn write_report(report: &Report, path: &Path) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(report).map_err(|error| Error::Input(error.to_string()))?;
+    text.push(b'\n');
+    let doing = format!("writing the report to {}", path.display());
+    firmware_checks::files::replace(path, &text, 0o644).map_err(Error::io(doing))
+}

@@ -3,6 +3,7 @@
 //! Libraries say what went wrong; a verb adds what it was about. An error is told on standard error as one chain, and
 //! its category is the exit status: 1 where the user's input is not right, 2 where it is not theirs to mend.
 
+mod boot;
 mod check;
 mod schema;
 
@@ -38,6 +39,7 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Boot(boot::Boot),
     Check(check::Check),
     Schema(schema::Schema),
 }
@@ -68,6 +70,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Cli {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
+            Verb::Boot(verb) => verb.run(),
             Verb::Check(verb) => verb.run(),
             Verb::Schema(verb) => verb.run(),
         }
