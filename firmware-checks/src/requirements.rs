@@ -113,6 +113,7 @@ pub enum Need {
 /// A transport protocol of a [`Port`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("x-hint" = "an application's protocol, such as HTTPS or DICOM, runs over one of these; its name goes into `name`"))]
 pub enum Protocol {
     /// TCP (RFC 9293).
     #[default]

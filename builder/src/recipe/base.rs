@@ -27,6 +27,7 @@ pub struct Base {
     /// Packages of every image, by what they are there for.
     pub packages: Vec<String>,
     /// Packages that bring the kernel, firmware and microcode, by target; `both` is as `metal` where absent.
+    #[schemars(extend("propertyNames" = { "enum": ["metal", "cloud", "both"] }))]
     pub kernel: BTreeMap<Target, Vec<String>>,
     /// Packages of each platform, by its kind.
     pub platforms: BTreeMap<String, Vec<String>>,

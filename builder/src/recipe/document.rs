@@ -52,6 +52,7 @@ impl Document {
             }
         }
         if !told.is_empty() {
+            told.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
             return Err(Error::Invalid(Diagnostics(told)));
         }
         Ok(Self { path: path.to_path_buf(), text })
@@ -114,6 +115,9 @@ impl Document {
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
     let mut lines = error.message().lines();
     let mut found = Diagnostic::new(path, text, error.span().unwrap_or(0..0), lines.next().unwrap_or_default());
+    if let (Some(key), "duplicate key") = (error.span().and_then(|span| text.get(span)), error.message()) {
+        found.message = format!("the key `{key}` is there twice");
+    }
     found.label = lines.collect::<Vec<_>>().join(", ");
     found
 }

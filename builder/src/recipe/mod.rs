@@ -24,7 +24,7 @@ pub use load::{Loaded, load, load_all, read_base};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read.
-    #[error("reading {}: {source}", path.display())]
+    #[error("reading {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -35,3 +35,6 @@ pub enum Error {
     #[error("{0}")]
     Invalid(Diagnostics),
 }
+
+#[cfg(test)]
+mod tests;

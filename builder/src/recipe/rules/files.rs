@@ -111,8 +111,13 @@ fn missing(at: &KeyPath, folder: &Path, path: &str, is_folder: bool, kind: &str)
             Some(problem.label(format!("expected {wanted} at {}", place.display())))
         }
         Err(error) => {
-            let problem = Problem::value(at.clone(), format!("{kind} `{path}` can't be used: {error}"));
-            let near = neighbour(&place).map(|near| format!("did you mean `{near}`?"));
+            let why = match error.kind() {
+                std::io::ErrorKind::NotFound => "is not there".to_owned(),
+                _ => format!("can't be used: {error}"),
+            };
+            let problem = Problem::value(at.clone(), format!("{kind} `{path}` {why}"));
+            let near = neighbour(&place).map(|near| Path::new(path).with_file_name(near));
+            let near = near.map(|near| format!("did you mean `{}`?", near.display()));
             Some(problem.label(format!("expected {}", place.display())).perhaps(near))
         }
     }

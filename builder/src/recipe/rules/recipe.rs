@@ -118,7 +118,9 @@ fn projects(recipe: &Recipe) -> Vec<Problem> {
     let outside = compose.iter().enumerate().filter(|(_, folder)| !is_beside(folder));
     let mut found: Vec<Problem> = outside.map(|(index, folder)| elsewhere(at.item(index), folder)).collect();
     let projects = recipe.projects();
-    for (index, (name, folder)) in projects.iter().enumerate().filter(|(_, (name, _))| !is_label(name)) {
+    // A single project has the recipe's name, which has its own rule.
+    let named = projects.iter().enumerate().filter(|_| projects.len() > 1);
+    for (index, (name, folder)) in named.filter(|(_, (name, _))| !is_label(name)) {
         let what = format!("compose folder `{folder}` would make a project named `{name}`");
         found.push(Problem::value(at.item(index), what).label(LABEL));
     }
@@ -159,7 +161,7 @@ fn one_image(at: &KeyPath, image: &ContainerImage) -> Vec<Problem> {
         }
         _ => {}
     }
-    if packaged && image.entrypoint.is_empty() {
+    if packaged && image.archive.is_none() && image.entrypoint.is_empty() {
         let problem = Problem::value(at.key("entrypoint"), format!("image `{name}` does not say what runs in it"));
         found.push(problem.hint("add `entrypoint = [\"/usr/sbin/…\"]`"));
     }

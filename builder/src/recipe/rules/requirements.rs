@@ -65,7 +65,8 @@ fn data_folder(at: &KeyPath, folder: &DataFolder) -> Vec<Problem> {
     let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
     let tidy = Path::new(path).components().collect::<std::path::PathBuf>().as_os_str() == path.as_str();
     if !path.starts_with('/') || !Path::new(path).components().all(plain) || !tidy {
-        let problem = Problem::value(at.key("path"), format!("data folder `{name}`: `{path}` is not an absolute path"));
+        let problem =
+            Problem::value(at.key("path"), format!("data folder `{name}`: `{path}` is no plain absolute path"));
         found.push(problem.label("expected such as `/srv/NAME`, without `.`, `..` or a `/` at the end"));
     } else if !Path::new(path).starts_with(DATA) {
         let problem =
