@@ -19,3 +19,4 @@ pub mod report;
 pub mod requirements;
 pub mod site;
 pub mod units;
+pub mod waivers;

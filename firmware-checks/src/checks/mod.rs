@@ -10,6 +10,7 @@ pub mod memory;
 pub mod network;
 pub mod os;
 pub mod ports;
+pub mod run;
 pub mod tls;
 
 use crate::check::Check;
