@@ -3,9 +3,18 @@
 //! It comes on a medium labelled `SITE` (the image's own partition, or a stick), as `site.toml` with the
 //! certificate, the key and perhaps a private CA beside it, and is kept in [`DIRECTORY`].
 
+mod host_name;
+mod load;
+mod password;
+mod rules;
 mod schema;
+mod ssh_key;
+mod status;
 
+pub use load::{Error, load, parse};
+pub use rules::{interface_address, network};
 pub use schema::{Addressing, Admin, Network, Site, Time};
+pub use status::{ERROR, Status, status};
 
 /// Where the imported configuration lies on the machine; root's, mode 0700.
 pub const DIRECTORY: &str = "/etc/firstlight/site";
@@ -19,3 +28,5 @@ pub const CERTIFICATE: &str = "tls.crt";
 pub const KEY: &str = "tls.key";
 /// Certificates of a private CA to trust besides the system's, PEM; optional.
 pub const AUTHORITY: &str = "ca.crt";
+/// Every file that a configuration may consist of; those with secrets first.
+pub const FILES: [&str; 4] = [KEY, CERTIFICATE, AUTHORITY, CONFIGURATION];
