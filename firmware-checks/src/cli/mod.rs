@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod container_probe;
+mod firewall;
 mod list;
 
 /// Whether this machine meets what its appliance requires.
@@ -18,6 +19,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     List(list::List),
+    Firewall(firewall::Firewall),
     ContainerProbe(container_probe::ContainerProbe),
 }
 
@@ -53,6 +55,7 @@ pub struct Wrong(pub String);
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::List(verb) => verb.run(),
+        Verb::Firewall(verb) => verb.run(),
         Verb::ContainerProbe(verb) => verb.run(),
     };
     match done {
