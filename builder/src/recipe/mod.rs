@@ -6,6 +6,7 @@
 pub mod base;
 pub mod diagnostic;
 pub mod document;
+pub mod identity;
 pub mod key;
 mod load;
 pub mod problem;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use diagnostic::Diagnostics;
 
+pub use identity::Fingerprint;
 pub use load::{Loaded, load, load_all, read_base};
 
 /// A recipe, a base or something that they name can't be used; whoever wrote it can mend that.

@@ -204,3 +204,29 @@ fn a_file_that_is_not_utf_8_or_not_there_is_told() {
     fs::remove_file(fixture.path("recipes/hello.toml")).unwrap();
     assert_eq!(fixture.told(None), "reading recipes/hello.toml");
 }
+
+#[test]
+fn the_identity_changes_with_the_content_and_not_with_its_layout_or_its_mirrors() {
+    let fixture = Fixture::new();
+    fixture.write("recipes/hello/image/page", "hello");
+    let identity = || fixture.load(None).unwrap_or_else(|error| panic!("{error}")).identity().unwrap();
+    let first = identity();
+    fixture.write("recipes/hello.toml", &format!("# A comment.\n{RECIPE}"));
+    fixture.write("recipes/bases/debian-13.toml", &BASE.replace("mirror.example", "other.example"));
+    assert_eq!(identity(), first);
+    let mut seen = vec![first];
+    fixture.write("recipes/hello.toml", &RECIPE.replace("\"2 GB\"", "\"3 GB\""));
+    seen.push(identity());
+    fixture.write("recipes/bases/debian-13.toml", &BASE.replace("\"systemd\"", "\"systemd\", \"nano\""));
+    seen.push(identity());
+    for path in
+        ["recipes/hello/image/page", "recipes/hello/compose/compose.yaml", "recipes/other.tar", "overlays/base/x"]
+    {
+        fixture.write(path, "changed");
+        seen.push(identity());
+    }
+    let count = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), count);
+}
