@@ -1,7 +1,16 @@
 //! The report: what was found, as one value with several views.
 
+mod judge;
+mod junit;
 mod model;
+mod prometheus;
+mod text;
+#[cfg(test)]
+mod views;
 mod wrap;
 
+pub use junit::junit;
 pub use model::{Gate, Report, SCHEMA, Verdict};
+pub use prometheus::prometheus;
+pub use text::{View, text};
 pub use wrap::{clean, wrap};
