@@ -1,5 +1,24 @@
 //! Debian archives: signed indices, packages, and the distribution's own choice of them.
 
+mod apt_sources;
+mod archive;
+mod closure;
+mod deb822;
+mod error;
+mod index;
+mod mirrors;
 mod package;
+mod relation;
+mod release;
+mod signature;
+mod solve;
+mod suite;
+#[cfg(test)]
+mod tests;
 
+pub use archive::Archive;
+pub use error::{Error, Result};
+pub use mirrors::Mirrors;
 pub use package::{Package, Solution};
+pub use signature::Keyring;
+pub use solve::{Wanted, solve};

@@ -1,0 +1,141 @@
+//! Which mirrors are asked for an archive, and in which order.
+//!
+//! - `--mirror URL` before all. The URL is that of one of the base's archives (`http://host/debian`, or with the archive's name
+//!   further ahead as in `http://host/archive/debian/20261120T000000Z`): the other archives are then looked for beside it, by putting
+//!   their name in its place. Any other URL is taken for the folder that holds the archives. For the archive that it names
+//!   (else: the base's first one) only the mirrors of the user are asked, so that a named mirror is never silently left for another
+//!   one; another archive that all of them lack comes from the usual mirrors, and the user is told.
+//! - Else the host's own apt sources that end in the archive's name, then the base's own list.
+
+use std::path::Path;
+
+use super::apt_sources;
+use crate::recipe::base::Source;
+
+/// What the user and the host say about mirrors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mirrors {
+    user: Vec<String>,
+    host: Vec<String>,
+}
+
+/// The mirrors of one archive, as URLs without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Asked first. Where they fail for another reason than lacking the archive, so does the build.
+    pub named: Vec<String>,
+    /// Asked where no mirror is named, or where all those lack the archive.
+    pub usual: Vec<String>,
+}
+
+impl Mirrors {
+    /// The user's URLs (each `--mirror`), and the apt sources below `apt` (`/etc/apt`).
+    #[must_use]
+    pub fn new(user: &[String], apt: &Path) -> Self {
+        Self {
+            user: user.iter().map(|url| url.trim_end_matches('/').to_owned()).collect(),
+            host: apt_sources::read(apt),
+        }
+    }
+
+    /// For one of a base's sources.
+    pub(super) fn choose(&self, sources: &[Source], wanted: usize) -> Choice {
+        let source = &sources[wanted];
+        let mut named = Vec::new();
+        let mut exclusive = false;
+        for url in &self.user {
+            let (url, meant) = beside(url, sources, wanted);
+            exclusive |= meant;
+            push_new(&mut named, url);
+        }
+        let mut usual = Vec::new();
+        if !exclusive {
+            let suffix = format!("/{}", source.archive);
+            self.host.iter().filter(|url| url.ends_with(&suffix)).for_each(|url| push_new(&mut usual, url.clone()));
+            source.mirrors.iter().for_each(|url| push_new(&mut usual, url.trim_end_matches('/').to_owned()));
+        }
+        Choice { named, usual }
+    }
+}
+
+fn push_new(urls: &mut Vec<String>, url: String) {
+    if !urls.contains(&url) {
+        urls.push(url);
+    }
+}
+
+/// The wanted archive's URL on the mirror that the user's URL names, and whether it is this archive that the URL means.
+fn beside(url: &str, sources: &[Source], wanted: usize) -> (String, bool) {
+    let archive = &sources[wanted].archive;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let mut parts: Vec<&str> = rest.split('/').collect();
+    let is_archive = |part: &&str| sources.iter().any(|source| source.archive == *part);
+    // The first part is the host.
+    let meant = match parts.iter().skip(1).rposition(is_archive) {
+        Some(position) => {
+            let meant = parts[position + 1] == archive;
+            parts[position + 1] = archive;
+            meant
+        }
+        None => {
+            parts.push(archive);
+            wanted == 0
+        }
+    };
+    (format!("{scheme}://{}", parts.join("/")), meant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> Vec<Source> {
+        ["debian", "debian-security"]
+            .map(|archive| Source {
+                archive: archive.to_owned(),
+                mirrors: vec![format!("http://base.example/{archive}")],
+                suites: Vec::new(),
+                components: Vec::new(),
+            })
+            .to_vec()
+    }
+
+    fn choose(user: &[&str], host: &[&str], wanted: usize) -> Choice {
+        let own = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect();
+        Mirrors { user: own(user), host: own(host) }.choose(&sources(), wanted)
+    }
+
+    #[test]
+    fn a_named_mirror_is_the_only_one_for_the_archive_that_it_names() {
+        for url in ["http://m.example/debian", "http://m.example"] {
+            let choice = choose(&[url], &["http://host.example/debian"], 0);
+            assert_eq!(choice, Choice { named: vec!["http://m.example/debian".to_owned()], usual: vec![] });
+        }
+    }
+
+    #[test]
+    fn a_named_mirror_is_asked_first_for_the_archives_beside() {
+        for url in ["http://m.example/debian", "http://m.example"] {
+            let choice = choose(&[url], &["http://host.example/debian-security"], 1);
+            assert_eq!(choice.named, ["http://m.example/debian-security"]);
+            assert_eq!(choice.usual, ["http://host.example/debian-security", "http://base.example/debian-security"]);
+        }
+        let choice = choose(&["http://m.example/debian-security"], &[], 1);
+        assert_eq!(choice.usual, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn the_archives_name_may_stand_further_ahead() {
+        let choice = choose(&["http://s.example/archive/debian/20261120T000000Z"], &[], 1);
+        assert_eq!(choice.named, ["http://s.example/archive/debian-security/20261120T000000Z"]);
+        assert_eq!(choose(&["http://debian/debian"], &[], 1).named, ["http://debian/debian-security"]);
+    }
+
+    #[test]
+    fn the_hosts_sources_come_before_the_bases_and_are_matched_by_their_last_part() {
+        let host = ["http://h.example/debian-security", "http://h.example/debian", "http://base.example/debian"];
+        let choice = choose(&[], &host, 0);
+        assert_eq!(choice.named, [] as [&str; 0]);
+        assert_eq!(choice.usual, ["http://h.example/debian", "http://base.example/debian"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! One suite of an archive: its signed Release, asked from the mirrors in turn, and where its indices are to be had.
+
+use jiff::Timestamp;
+
+use super::error::{Error, Result};
+use super::mirrors::Choice;
+use super::release::{Listed, Release};
+use super::signature::{self, Keyring};
+use crate::progress::Progress;
+use crate::store::{self, Answer, Download, Store};
+
+/// A signed Release has a few hundred kilobytes.
+const RELEASE_LIMIT: u64 = 32 << 20;
+
+/// How indices may be packed, best first.
+const FORMATS: [&str; 4] = [".xz", ".zst", ".gz", ""];
+
+/// What a mirror is asked for.
+pub(super) struct Query<'a> {
+    pub store: &'a Store,
+    pub keyring: &'a Keyring,
+    pub now: Timestamp,
+    pub archive: &'a str,
+    pub suite: &'a str,
+}
+
+/// A suite whose Release was verified.
+#[derive(Debug)]
+pub(super) struct Suite {
+    /// Index into the base's sources.
+    pub source: usize,
+    pub name: String,
+    /// The mirror that it came from.
+    pub mirror: String,
+    pub release: Release,
+    /// The signed text.
+    pub text: String,
+}
+
+/// An index that a Release lists.
+#[derive(Clone, Debug)]
+pub(super) struct IndexFile {
+    /// Below the suite, without the suffix of its format: `main/binary-amd64/Packages`.
+    pub path: String,
+    /// Unpacked, where the Release says.
+    pub plain: Option<Listed>,
+    /// What is downloaded.
+    pub packed: Download,
+    /// The suffix of its format.
+    pub format: &'static str,
+}
+
+/// What came of asking several mirrors.
+struct Asked {
+    found: Option<(String, String, Release)>,
+    /// Each mirror that has no such suite, or could not be reached.
+    attempts: Vec<(String, String)>,
+    /// The first failure that is more than a lack.
+    failure: Option<Error>,
+}
+
+/// Finds the suite on the mirrors of its archive.
+pub(super) fn find(query: &Query, source: usize, choice: &Choice, progress: &Progress) -> Result<Suite> {
+    let named = ask(query, &choice.named);
+    let suite = |(mirror, text, release)| Suite { source, name: query.suite.to_owned(), mirror, release, text };
+    match (named.found, named.failure) {
+        (Some(found), _) => return Ok(suite(found)),
+        (None, Some(failure)) => return Err(failure),
+        (None, None) => {}
+    }
+    if choice.usual.is_empty() {
+        let hint = "only the mirrors that --mirror names are asked for this archive";
+        return Err(missing(query, named.attempts, hint));
+    }
+    for (url, answer) in &named.attempts {
+        progress.warn(format_args!("{url}: {answer}; {} comes from the usual mirrors", query.suite));
+    }
+    let usual = ask(query, &choice.usual);
+    match (usual.found, usual.failure) {
+        (Some(found), _) => Ok(suite(found)),
+        (None, Some(failure @ (Error::Signature { .. } | Error::Expired { .. }))) => Err(failure),
+        (None, _) => {
+            Err(missing(query, usual.attempts, "check the network, or name a mirror that has it with --mirror"))
+        }
+    }
+}
+
+fn missing(query: &Query, attempts: Vec<(String, String)>, hint: &'static str) -> Error {
+    let (archive, suite) = (query.archive.to_owned(), query.suite.to_owned());
+    Error::NoMirror { archive, suite, attempts, hint }
+}
+
+fn ask(query: &Query, mirrors: &[String]) -> Asked {
+    let mut asked = Asked { found: None, attempts: Vec::new(), failure: None };
+    for mirror in mirrors {
+        let url = format!("{mirror}/dists/{}/InRelease", query.suite);
+        let error = match query.store.get(&format!("{}'s InRelease", query.suite), &url, RELEASE_LIMIT) {
+            Ok(Answer::Absent(answer)) => {
+                asked.attempts.push((url, answer));
+                continue;
+            }
+            Ok(Answer::Found(message)) => match judge(query, &url, &message) {
+                Ok((text, release)) => {
+                    asked.found = Some((mirror.clone(), text, release));
+                    break;
+                }
+                Err(error) => {
+                    asked.attempts.push((url, "not as it must be".to_owned()));
+                    error
+                }
+            },
+            Err(store::Error::Unavailable { label, attempts }) => {
+                asked.attempts.extend(attempts.clone());
+                store::Error::Unavailable { label, attempts }.into()
+            }
+            Err(error) => error.into(),
+        };
+        // What a mirror has wrong says more than that another one was out of reach.
+        if asked.failure.as_ref().is_none_or(|first| matches!(first, Error::Store(_))) {
+            asked.failure = Some(error);
+        }
+    }
+    asked
+}
+
+fn judge(query: &Query, url: &str, message: &[u8]) -> Result<(String, Release)> {
+    let text = signature::verify(url, message, query.keyring, query.now)?;
+    let release = Release::parse(url, &text)?;
+    release.judge(url, query.suite, query.now)?;
+    Ok((text, release))
+}
+
+impl Suite {
+    /// The indices of these components for an architecture. `mirrors` are tried in this order.
+    pub fn indices(&self, components: &[String], architecture: &str, mirrors: &[String]) -> Result<Vec<IndexFile>> {
+        let url = format!("{}/dists/{}/InRelease", self.mirror, self.name);
+        let mut files = Vec::new();
+        for component in components {
+            self.release.carries(&url, component, architecture)?;
+            let path = format!("{component}/binary-{architecture}/Packages");
+            let Some(file) = self.index(&path, mirrors) else {
+                return Err(Error::Malformed { url, reason: format!("it lists no SHA-256 of `{path}`") });
+            };
+            files.push(file);
+            if self.release.all_apart {
+                files.extend(self.index(&format!("{component}/binary-all/Packages"), mirrors));
+            }
+        }
+        Ok(files)
+    }
+
+    fn index(&self, path: &str, mirrors: &[String]) -> Option<IndexFile> {
+        let listed = |format: &&str| self.release.files.get(&format!("{path}{format}"));
+        let format = FORMATS.into_iter().find(|format| listed(format).is_some())?;
+        let Listed { sha256, size } = listed(&format)?.clone();
+        let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
+        let mut urls = Vec::new();
+        for mirror in mirrors {
+            let suite = format!("{mirror}/dists/{}", self.name);
+            if self.release.by_hash {
+                urls.push(format!("{suite}/{folder}/by-hash/SHA256/{sha256}"));
+            }
+            urls.push(format!("{suite}/{path}{format}"));
+        }
+        let packed = Download { label: format!("{} {path}{format}", self.name), urls, sha256, size };
+        Some(IndexFile { path: path.to_owned(), plain: listed(&"").cloned(), packed, format })
+    }
+}
