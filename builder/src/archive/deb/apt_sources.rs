@@ -50,7 +50,8 @@ fn stanzas(text: &str) -> Vec<String> {
     // Comment lines may stand within a field, and then do not end it.
     let text: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     for stanza in deb822::stanzas(&text) {
-        let has = |name, word| deb822::field(stanza, name).is_some_and(|value| value.split_whitespace().any(|it| it == word));
+        let has =
+            |name, word| deb822::field(stanza, name).is_some_and(|value| value.split_whitespace().any(|it| it == word));
         let disabled = ["no", "false", "without", "off", "disable", "0"].into_iter().any(|word| has("Enabled", word));
         if has("Types", "deb") && !disabled {
             let uris = deb822::field(stanza, "URIs").unwrap_or_default();
@@ -81,7 +82,10 @@ mod tests {
                 "sources.list.d/a.sources",
                 "Types: deb deb-src\n# a comment\nURIs: http://a.example/debian\n# another\n http://a2.example/debian\nSuites: trixie",
             ),
-            ("sources.list", "# deb http://no.example/debian x main\ndeb\thttp://first.example/debian-security x main # why"),
+            (
+                "sources.list",
+                "# deb http://no.example/debian x main\ndeb\thttp://first.example/debian-security x main # why",
+            ),
         ]);
         let expected = [
             "http://first.example/debian-security",
@@ -95,7 +99,10 @@ mod tests {
     #[test]
     fn sources_that_serve_no_packages_over_http_are_left_out() {
         let found = read_files(&[
-            ("sources.list", "deb-src http://src.example/debian x main\ndeb cdrom:[Debian]/ x main\ndeb file:/srv x main"),
+            (
+                "sources.list",
+                "deb-src http://src.example/debian x main\ndeb cdrom:[Debian]/ x main\ndeb file:/srv x main",
+            ),
             ("sources.list.d/a.sources", "Types: deb\nEnabled: no\nURIs: http://off.example/debian"),
             ("sources.list.d/b.sources", "Types: deb-src\nURIs: http://src.example/debian"),
             ("sources.list.d/c.list.disabled", "deb http://disabled.example/debian x main"),

@@ -17,7 +17,8 @@ impl Archive {
     /// # Errors
     /// A package is unknown, or needs what no package satisfies.
     pub fn closure(&self, names: &[String]) -> Result<Vec<Package>> {
-        let mut chosen = Chosen { archive: self, names: HashSet::new(), queue: VecDeque::new(), places: BTreeSet::new() };
+        let mut chosen =
+            Chosen { archive: self, names: HashSet::new(), queue: VecDeque::new(), places: BTreeSet::new() };
         for name in names {
             let place = self.newest_place(name).or_else(|| self.provider(&Relation { name, version: None }));
             chosen.add(place.ok_or_else(|| self.unknown(name))?);

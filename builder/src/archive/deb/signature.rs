@@ -59,8 +59,7 @@ impl Keyring {
 /// # Errors
 /// It is not, or there is anything outside the signed text.
 pub(super) fn verify(url: &str, message: &[u8], keyring: &Keyring, now: Timestamp) -> Result<String> {
-    let refuse =
-        |reason: String| Error::Signature { url: url.to_owned(), reason, expected: keyring.fingerprints() };
+    let refuse = |reason: String| Error::Signature { url: url.to_owned(), reason, expected: keyring.fingerprints() };
     let framed = std::str::from_utf8(message).map_err(|_| "it is not text".to_owned()).and_then(frame);
     framed.map_err(refuse)?;
     let now = SystemTime::from(now);

@@ -187,12 +187,21 @@ fn parse_inst(line: &str) -> Option<(&str, &str, &str)> {
 
 /// What of apt's output explains its failure.
 fn explain(output: &str) -> String {
-    let noise = ["Reading ", "Building ", "Solving dependencies", "NOTE: ", "      apt-get needs", "      Keep also", "      so don't"];
+    let noise = [
+        "Reading ",
+        "Building ",
+        "Solving dependencies",
+        "NOTE: ",
+        "      apt-get needs",
+        "      Keep also",
+        "      so don't",
+    ];
     let lines = output.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let lines = lines.filter(|line| !noise.iter().any(|start| line.starts_with(start)));
     let mut text: Vec<String> = lines.map(|line| format!("  {line}")).collect();
     // The explanation comes last; a long list of packages before it explains nothing.
-    let start = text.iter().position(|line| line.contains("unmet dependencies")).unwrap_or(text.len().saturating_sub(40));
+    let start =
+        text.iter().position(|line| line.contains("unmet dependencies")).unwrap_or(text.len().saturating_sub(40));
     text.drain(..start);
     text.join("\n")
 }
