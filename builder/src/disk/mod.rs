@@ -1,3 +1,237 @@
 //! Lays a root file system onto a disk: partitions, file systems, boot loader.
+//!
+//! One disk boots three ways: UEFI with Secure Boot and without, through shim and the distribution's signed GRUB on the
+//! [`esp`]; and legacy BIOS, through GRUB's core image ([`bios`]). All end in the same menu ([`grub`]) on the root file system.
 
+pub mod bios;
+pub mod esp;
+mod ext4;
 pub mod fat;
+pub mod grub;
+pub mod ids;
+pub mod layout;
+pub mod table;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use self::ids::{Ids, volume_text};
+use self::layout::{Content, Layout, Part};
+use crate::image::{Artifact, raw};
+use crate::recipe::base::Base;
+use crate::recipe::schema;
+use crate::sandbox;
+
+/// The label of the SITE file system, by which an admin and the machine know it.
+pub const SITE_LABEL: &str = "SITE";
+
+/// What a disk is made of, besides the root file system.
+#[derive(Clone, Debug)]
+pub struct Spec<'a> {
+    /// What every identifier of the disk follows from: a text that differs where the image's inputs differ.
+    pub identity: &'a str,
+    /// No time on the disk is later.
+    pub released: Timestamp,
+    /// What the boot menu calls the machine.
+    pub title: &'a str,
+    /// The sizes that the recipe asks for.
+    pub disk: &'a schema::Disk,
+    /// Where the boot loader's parts are and what file systems the base understands.
+    pub base: &'a Base,
+    /// What lies on SITE from the beginning: paths and contents.
+    pub site: &'a [(&'a str, &'a [u8])],
+}
+
+/// A finished disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The file.
+    #[serde(flatten)]
+    pub image: Artifact,
+    /// The GUID of the partition table.
+    pub guid: String,
+    /// In the order on the disk.
+    pub partitions: Vec<PartitionSummary>,
+}
+
+/// A partition of a finished disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartitionSummary {
+    /// `PARTLABEL`.
+    pub label: &'static str,
+    /// First byte.
+    pub start: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// `PARTUUID`.
+    pub guid: String,
+    /// `ext4`, `vfat`, or nothing for the BIOS boot partition.
+    pub file_system: Option<&'static str>,
+    /// `UUID` of the file system.
+    pub uuid: Option<String>,
+}
+
+/// A disk could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recipe's sizes don't work out.
+    #[error(transparent)]
+    Layout(#[from] layout::Error),
+    /// The root file system's folder could not be read or written.
+    #[error("{doing} {path}: {source}")]
+    Root {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// mke2fs failed.
+    #[error("making the {part} file system: {source}")]
+    Ext4 {
+        /// `root` or `data`.
+        part: &'static str,
+        /// mke2fs's own words.
+        source: sandbox::Error,
+    },
+    /// Making or filling a FAT file system failed.
+    #[error("making the {part} file system: {source}")]
+    Fat {
+        /// `esp` or `site`.
+        part: &'static str,
+        /// Why.
+        source: fat::Error,
+    },
+    /// Filling the ESP failed.
+    #[error("making the esp file system: {0}")]
+    Esp(#[from] esp::Error),
+    /// Making GRUB for legacy BIOS failed.
+    #[error(transparent)]
+    Bios(#[from] bios::Error),
+    /// Writing the partition table failed.
+    #[error(transparent)]
+    Table(#[from] table::Error),
+    /// Writing the image failed.
+    #[error(transparent)]
+    Image(#[from] raw::Error),
+    /// Writing GRUB's core image failed.
+    #[error("writing the bios partition of {path}: {source}")]
+    Write {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Makes the disk `out` of the root file system in the folder `root`, with the programs of the tools root `tools`. Adds the boot
+/// menu to `root` first. Needs the user namespace of [`sandbox::userns::enter`], in which `root` was made.
+///
+/// # Errors
+/// [`Error`]; there is then no `out` that was not there before.
+pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Result<Summary, Error> {
+    let ids = Ids::new(spec.identity);
+    let root_uuid = ids.file_system(Part::Root.label());
+    write_menu(root, &grub::menu(spec.title, root_uuid))?;
+    let content = measure(root)?;
+    let layout = Layout::new(spec.disk, content)?;
+    let mut disk = raw::begin(out, layout.size)?;
+
+    let file_system = |part: Part| ext4::FileSystem {
+        partition: layout.of(part),
+        base: &spec.base.ext4,
+        uuid: ids.file_system(part.label()),
+        hash_seed: ids.hash_seed(part.label()),
+        time: spec.released,
+    };
+    let made = file_system(Part::Root).make_root(tools, disk.path(), root, content);
+    made.map_err(|source| Error::Ext4 { part: "root", source })?;
+    let made = file_system(Part::Data).make_data(tools, disk.path());
+    made.map_err(|source| Error::Ext4 { part: "data", source })?;
+
+    let fat_volume = |part: Part, label| {
+        fat::Volume::format(disk.as_file(), layout.of(part).range(), label, ids.volume(part.label()), spec.released)
+    };
+    let wrong = |part| move |source| Error::Fat { part, source };
+    let mut esp = fat_volume(Part::Esp, "ESP").map_err(wrong("esp"))?;
+    esp::fill(&mut esp, root, &spec.base.boot, root_uuid)?;
+    esp.finish().map_err(wrong("esp"))?;
+    let mut site = fat_volume(Part::Site, SITE_LABEL).map_err(wrong("site"))?;
+    for (path, content) in spec.site {
+        site.write_file(path, content).map_err(wrong("site"))?;
+    }
+    site.finish().map_err(wrong("site"))?;
+
+    let bios = layout.of(Part::Bios);
+    let grub = bios::Grub::make(tools, root, &spec.base.boot.bios_modules, bios, &grub::early(root_uuid))?;
+    let written = disk.as_file().write_all_at(&grub.core, bios.start);
+    written.map_err(|source| Error::Write { path: out.to_owned(), source })?;
+    table::write(disk.as_file_mut(), &layout, &ids, grub.boot_code)?;
+    Ok(summary(raw::publish(disk, out)?, &layout, &ids))
+}
+
+/// `/etc/fstab` of a machine whose disk has the identifiers `ids`.
+///
+/// Nothing but the root may keep a machine from coming up, so that its admin can log in and mend the rest.
+#[must_use]
+pub fn fstab(ids: &Ids) -> String {
+    let uuid = |part: Part| ids.file_system(part.label());
+    let esp = volume_text(ids.volume(Part::Esp.label()));
+    format!(
+        "UUID={} / ext4 errors=remount-ro 0 1
+UUID={} /srv ext4 nofail,x-systemd.device-timeout=30s 0 2
+UUID={esp} /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=30s 0 0
+",
+        uuid(Part::Root),
+        uuid(Part::Data)
+    )
+}
+
+fn write_menu(root: &Path, menu: &str) -> Result<(), Error> {
+    let folder = root.join(grub::FOLDER.trim_start_matches('/'));
+    let path = folder.join("grub.cfg");
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, menu));
+    written.map_err(|source| Error::Root { doing: "writing the boot menu", path, source })
+}
+
+/// What the files below `root` take on ext4: whole blocks, one for every folder and link.
+fn measure(root: &Path) -> Result<Content, Error> {
+    let mut content = Content::default();
+    let mut linked = BTreeSet::new();
+    for entry in walkdir::WalkDir::new(root) {
+        let told = |error: walkdir::Error| Error::Root {
+            doing: "measuring",
+            path: error.path().unwrap_or(root).to_owned(),
+            source: error.into(),
+        };
+        let entry = entry.map_err(told)?;
+        let metadata = entry.metadata().map_err(told)?;
+        if metadata.nlink() > 1 && !metadata.is_dir() && !linked.insert((metadata.dev(), metadata.ino())) {
+            continue;
+        }
+        content.inodes += 1;
+        content.bytes += metadata.len().max(1).next_multiple_of(4096);
+    }
+    Ok(content)
+}
+
+fn summary(image: Artifact, layout: &Layout, ids: &Ids) -> Summary {
+    let partition = |partition: &layout::Partition| {
+        let label = partition.part.label();
+        let (file_system, uuid) = match partition.part {
+            Part::Bios => (None, None),
+            Part::Esp | Part::Site => (Some("vfat"), Some(volume_text(ids.volume(label)))),
+            Part::Root | Part::Data => (Some("ext4"), Some(ids.file_system(label).to_string())),
+        };
+        let (start, size, guid) = (partition.start, partition.size, ids.partition(label).to_string());
+        PartitionSummary { label, start, size, guid, file_system, uuid }
+    };
+    Summary { image, guid: ids.disk().to_string(), partitions: layout.partitions.iter().map(partition).collect() }
+}

@@ -1,0 +1,86 @@
+//! GRUB's configuration.
+//!
+//! The menu lies at [`FOLDER`]`/grub.cfg` and never changes: it boots what the links `vmlinuz` and `initrd.img` point to,
+//! which the distribution's kernel packages keep (linux-base), and offers `vmlinuz.old` beside it. It does not lie in
+//! `/boot/grub`, because the kernel packages' hook calls `update-grub` as soon as there is a `/boot/grub/grub.cfg`, and that would
+//! rewrite the menu on the machine after probing its other disks.
+
+use uuid::Uuid;
+
+/// Where the menu lies in the root file system.
+pub const FOLDER: &str = "/boot/firstlight";
+
+/// What the kernel is told besides its root: a console on the screen and one on the first serial port, of which the last
+/// named is `/dev/console`; and to use the backup partition table at the end of the disk when the first is broken.
+pub const KERNEL_PARAMETERS: &str = "ro console=tty0 console=ttyS0,115200n8 gpt";
+
+/// What GRUB runs before anything else, on the ESP and in the BIOS core image: find the file system with the UUID `root`.
+#[must_use]
+pub fn early(root: Uuid) -> String {
+    format!("search.fs_uuid {root} root\nset prefix=($root){FOLDER}\n")
+}
+
+/// What lies beside the signed GRUB on the ESP, which does not go on to the menu by itself as the BIOS core image does.
+#[must_use]
+pub fn on_esp(root: Uuid) -> String {
+    format!("{}configfile $prefix/grub.cfg\n", early(root))
+}
+
+/// The menu of a machine named `title`.
+///
+/// The serial port is used beside the screen where there is one: `serial` answers false, and does not wait, where there is none.
+#[must_use]
+pub fn menu(title: &str, root: Uuid) -> String {
+    let title: String = title.chars().filter(|c| !matches!(c, '\'' | '\n' | '\r')).collect();
+    format!(
+        "# Made by Firstlight. Kernel upgrades need no change here: the links below are the packages' own.
+set timeout=2
+set default=0
+set fallback=1
+set gfxpayload=text
+if serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1; then
+  terminal_input console serial
+  terminal_output console serial
+fi
+if [ -e ($root)/vmlinuz ]; then
+  set links=($root)/
+else
+  set links=($root)/boot/
+fi
+export links
+menuentry '{title}' {{
+  linux ${{links}}vmlinuz root=UUID={root} {KERNEL_PARAMETERS}
+  initrd ${{links}}initrd.img
+}}
+if [ -e ${{links}}vmlinuz.old ]; then
+  menuentry '{title} (previous kernel)' {{
+    linux ${{links}}vmlinuz.old root=UUID={root} {KERNEL_PARAMETERS}
+    initrd ${{links}}initrd.img.old
+  }}
+fi
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_menu_names_the_root_by_uuid_and_no_quote_escapes_its_title() {
+        let root = Uuid::from_u128(0x1234);
+        let menu = menu("it's\nhello 1", root);
+        assert!(menu.contains("menuentry 'itshello 1' {\n"), "{menu}");
+        let line = format!("linux ${{links}}vmlinuz root=UUID={root} ro console=tty0 console=ttyS0,115200n8 gpt\n");
+        assert!(menu.contains(&line), "{menu}");
+        assert_eq!(menu.matches('{').count(), menu.matches('}').count());
+    }
+
+    #[test]
+    fn the_esp_goes_on_to_the_menu() {
+        let text = on_esp(Uuid::from_u128(1));
+        let expected = "search.fs_uuid 00000000-0000-0000-0000-000000000001 root\n\
+            set prefix=($root)/boot/firstlight\nconfigfile $prefix/grub.cfg\n";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,233 @@
+//! Where each partition begins and ends. Pure arithmetic.
+
+use firmware_checks::units::{Size, Unit};
+use serde::Serialize;
+
+use crate::recipe::schema;
+
+/// One mebibyte, to which every partition is aligned: it fits every disk's physical sectors and flash blocks.
+pub const MIB: u64 = 1 << 20;
+
+/// What a partition is for, in the order on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// GRUB's core image, for legacy BIOS.
+    Bios,
+    /// The EFI system partition.
+    Esp,
+    /// The site configuration.
+    Site,
+    /// The root file system.
+    Root,
+    /// Everything that a running appliance keeps; grows to fill the disk, hence the last.
+    Data,
+}
+
+impl Part {
+    /// All of them, in the order on the disk.
+    pub const ALL: [Self; 5] = [Self::Bios, Self::Esp, Self::Site, Self::Root, Self::Data];
+
+    /// The partition's name in the table (`PARTLABEL`).
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Bios => "bios",
+            Self::Esp => "esp",
+            Self::Site => "site",
+            Self::Root => "root",
+            Self::Data => "data",
+        }
+    }
+}
+
+/// One partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Partition {
+    /// What it is for.
+    pub part: Part,
+    /// Its first byte.
+    pub start: u64,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl Partition {
+    /// Its bytes on the disk.
+    #[must_use]
+    pub fn range(&self) -> std::ops::Range<u64> {
+        self.start..self.start + self.size
+    }
+}
+
+/// What a root file system holds, as far as its size goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Bytes in blocks of 4 KiB.
+    pub bytes: u64,
+    /// Files, folders and links.
+    pub inodes: u64,
+}
+
+/// A partition has no room for what must go into it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// The recipe's root is too small.
+    #[error(
+        "`disk.root` is {found}, but what is installed takes {required}: expected at least that, or no `disk.root` \
+         at all, which makes it {default}"
+    )]
+    RootTooSmall {
+        /// As the recipe says.
+        found: Size,
+        /// What the content takes with the file system's own structures.
+        required: Size,
+        /// What would be chosen.
+        default: Size,
+    },
+    /// Another partition is too small to hold its file system.
+    #[error("`disk.{part}` is {found}: expected at least {required}")]
+    TooSmall {
+        /// `esp`, `site` or `data`.
+        part: &'static str,
+        /// As the recipe says.
+        found: Size,
+        /// The least that works.
+        required: Size,
+    },
+}
+
+/// The partitions of a disk and its size in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Layout {
+    /// In the order on the disk.
+    pub partitions: [Partition; 5],
+    /// Bytes of the whole image.
+    pub size: u64,
+}
+
+impl Layout {
+    /// Lays out the partitions that `disk` asks for around a root file system of `content`.
+    ///
+    /// # Errors
+    /// [`Error`]: a partition is too small.
+    pub fn new(disk: &schema::Disk, content: Content) -> Result<Self, Error> {
+        let sizes = [
+            MIB,
+            asked(disk.esp, "esp", 64, 34)?,
+            asked(disk.site, "site", 16, 8)?,
+            root_size(disk.root, content)?,
+            asked(disk.data, "data", 64, 64)?,
+        ];
+        let mut start = MIB;
+        let partitions = std::array::from_fn(|index| {
+            let partition = Partition { part: Part::ALL[index], start, size: sizes[index] };
+            start += sizes[index];
+            partition
+        });
+        // The last mebibyte is the backup table's.
+        Ok(Self { partitions, size: start + MIB })
+    }
+
+    /// The partition for `part`.
+    #[must_use]
+    pub fn of(&self, part: Part) -> &Partition {
+        &self.partitions[part as usize]
+    }
+}
+
+/// The size that a recipe asks for, or `default`, in whole MiB; refused below `least` MiB.
+fn asked(size: Option<Size>, part: &'static str, default: u64, least: u64) -> Result<u64, Error> {
+    let size = size.unwrap_or(Size::new(default, Unit::MiB));
+    if size.bytes() < least * MIB {
+        return Err(Error::TooSmall { part, found: size, required: Size::new(least, Unit::MiB) });
+    }
+    Ok(whole(size.bytes()))
+}
+
+fn root_size(asked: Option<Size>, content: Content) -> Result<u64, Error> {
+    let default = whole((content.bytes + content.bytes / 2).max(content.bytes + (1 << 30)));
+    let Some(found) = asked else { return Ok(default) };
+    let required = content.bytes + overhead(found.bytes(), content);
+    if found.bytes() < required {
+        let mib = |bytes: u64| Size::new(bytes.div_ceil(MIB), Unit::MiB);
+        return Err(Error::RootTooSmall { found, required: mib(required), default: mib(default) });
+    }
+    Ok(whole(found.bytes()))
+}
+
+/// What ext4 itself takes of `size` bytes: inode table, journal, group descriptors and bitmaps, and the blocks reserved for root.
+fn overhead(size: u64, content: Content) -> u64 {
+    inodes(size, content) * 256 + journal(size) + size / 50 + 4 * MIB
+}
+
+/// How many inodes the root file system of `size` bytes gets: one for every 16 KiB, as is usual, but at least as many again as it holds.
+pub(super) fn inodes(size: u64, content: Content) -> u64 {
+    (size / 16384).max(content.inodes * 2)
+}
+
+/// Bytes of the journal of a root file system of `size` bytes.
+pub(super) fn journal(size: u64) -> u64 {
+    (size / 32 / MIB).clamp(4, 128) * MIB
+}
+
+fn whole(bytes: u64) -> u64 {
+    bytes.div_ceil(MIB) * MIB
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn disk(root: Option<Size>) -> schema::Disk {
+        schema::Disk { root, ..schema::Disk::default() }
+    }
+
+    #[test]
+    fn the_default_is_as_documented() {
+        let content = Content { bytes: 4 << 30, inodes: 1000 };
+        let layout = Layout::new(&disk(None), content).unwrap();
+        let mib = layout.partitions.map(|partition| partition.size / MIB);
+        assert_eq!(mib, [1, 64, 16, 6 * 1024, 64]);
+        let small = Layout::new(&disk(None), Content { bytes: 100 * MIB, inodes: 1000 }).unwrap();
+        assert_eq!(small.of(Part::Root).size, (100 << 20) + (1 << 30), "a small one keeps a GiB free");
+    }
+
+    #[test]
+    fn a_root_smaller_than_its_content_is_told_with_both_sizes() {
+        let content = Content { bytes: 812 * MIB, inodes: 20_000 };
+        let error = Layout::new(&disk(Some(Size::new(500, Unit::MB))), content).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("`disk.root` is 500 MB, but what is installed takes 8"), "{text}");
+        assert!(text.ends_with("which makes it 1836 MiB"), "{text}");
+        assert!(Layout::new(&disk(Some(Size::new(1, Unit::GiB))), content).is_ok());
+    }
+
+    #[test]
+    fn a_partition_that_cannot_hold_its_file_system_is_refused() {
+        let tiny = schema::Disk { esp: Some(Size::new(10, Unit::MiB)), ..schema::Disk::default() };
+        let text = Layout::new(&tiny, Content::default()).unwrap_err().to_string();
+        assert_eq!(text, "`disk.esp` is 10 MiB: expected at least 34 MiB");
+    }
+
+    proptest! {
+        #[test]
+        fn partitions_are_aligned_and_follow_each_other(root in 0_u64..1 << 40, data in 64 * MIB..1 << 40, content in 0_u64..1 << 39) {
+            let size = |bytes| Some(Size::new(bytes, Unit::B));
+            let disk = schema::Disk { root: size(root), data: size(data), ..schema::Disk::default() };
+            if let Ok(layout) = Layout::new(&disk, Content { bytes: content, inodes: 10 }) {
+                let mut end = MIB;
+                for (partition, part) in layout.partitions.iter().zip(Part::ALL) {
+                    prop_assert_eq!((partition.start, partition.part), (end, part));
+                    prop_assert!(partition.size > 0 && partition.size % MIB == 0);
+                    end += partition.size;
+                }
+                prop_assert_eq!(layout.size, end + MIB);
+                prop_assert!(layout.of(Part::Root).size >= content);
+                prop_assert!(layout.of(Part::Data).size >= data);
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The raw format: the disk's bytes as they are, with holes where they are zero.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::unistd::{Whence, lseek};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::Artifact;
+
+/// How much is read at once, in bytes.
+const CHUNK: usize = 1 << 20;
+/// The smallest run of zeros that becomes a hole, in bytes.
+const GRAIN: usize = 1 << 16;
+
+/// An image could not be handed out.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} {path}: {source}")]
+pub struct Error {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A file beside `out` that becomes it in [`publish`], and vanishes when it is dropped before.
+///
+/// # Errors
+/// [`Error`]: the folder can't be made or written.
+pub fn begin(out: &Path, size: u64) -> Result<NamedTempFile, Error> {
+    let told = |source| Error { doing: "making an image beside", path: out.to_owned(), source };
+    let folder = folder(out);
+    std::fs::create_dir_all(folder).map_err(told)?;
+    let file = tempfile::Builder::new().prefix(".new-").suffix(".raw").tempfile_in(folder).map_err(told)?;
+    file.as_file().set_len(size).map_err(told)?;
+    Ok(file)
+}
+
+/// Turns zeros into holes, takes the checksum, makes everything durable and gives the file its name.
+///
+/// # Errors
+/// [`Error`]: reading or writing failed; there is then no file named `out` that was not there before.
+pub fn publish(disk: NamedTempFile, out: &Path) -> Result<Artifact, Error> {
+    let told = |doing| move |source| Error { doing, path: out.to_owned(), source };
+    let (size, sha256) = seal(disk.as_file()).map_err(told("taking the checksum of"))?;
+    disk.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(told("writing"))?;
+    disk.as_file().sync_all().map_err(told("writing"))?;
+    disk.persist(out).map_err(|error| told("naming the image")(error.error))?;
+    File::open(folder(out)).and_then(|folder| folder.sync_all()).map_err(told("writing"))?;
+    Ok(Artifact { path: out.to_owned(), size, sha256 })
+}
+
+fn folder(out: &Path) -> &Path {
+    out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Length and SHA-256 of `file`, whose runs of zeros become holes on the way.
+fn seal(file: &File) -> io::Result<(u64, String)> {
+    let size = file.metadata()?.len();
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let zeros = vec![0; CHUNK];
+    let mut position = 0;
+    while position < size {
+        let data = next_data(file, position)?.unwrap_or(size).min(size);
+        // Whole grains stay together, wherever the data begins.
+        let data = (data - data % GRAIN as u64).max(position);
+        while position < data {
+            let count = CHUNK.min(usize::try_from(data - position).unwrap_or(CHUNK));
+            hash.update(&zeros[..count]);
+            position += count as u64;
+        }
+        let count = CHUNK.min(usize::try_from(size - position).unwrap_or(CHUNK));
+        file.read_exact_at(&mut buffer[..count], position)?;
+        hash.update(&buffer[..count]);
+        for (index, grain) in buffer[..count].chunks(GRAIN).enumerate() {
+            if grain == &zeros[..grain.len()] {
+                punch(file, position + (index * GRAIN) as u64, grain.len() as u64);
+            }
+        }
+        position += count as u64;
+    }
+    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// Where the next byte lies that is not in a hole; `None` when only a hole follows.
+fn next_data(file: &File, position: u64) -> io::Result<Option<u64>> {
+    match lseek(file, position.cast_signed(), Whence::SeekData) {
+        Ok(data) => Ok(Some(data.cast_unsigned())),
+        Err(Errno::ENXIO) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Frees the blocks behind a run of zeros. A file system that can't do that keeps them: the bytes are the same.
+fn punch(file: &File, position: u64, length: u64) {
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let _ = fallocate(file, flags, position.cast_signed(), length.cast_signed());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_the_bytes_and_zeros_become_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("deep/image.raw");
+        let size = 5 * (1 << 20) + 77;
+        let disk = begin(&out, size).unwrap();
+        disk.as_file().write_all_at(&vec![0; 2 << 20], 0).unwrap();
+        disk.as_file().write_all_at(b"x", 70_000).unwrap();
+        disk.as_file().write_all_at(b"end", size - 3).unwrap();
+        let artifact = publish(disk, &out).unwrap();
+        let bytes = std::fs::read(&out).unwrap();
+        assert_eq!((artifact.size, artifact.sha256), (size, hex(&bytes)));
+        assert_eq!((bytes[70_000], &bytes[bytes.len() - 3..]), (b'x', b"end".as_slice()));
+        let blocks = std::fs::metadata(&out).unwrap().blocks() * 512;
+        assert!(blocks <= 3 * GRAIN as u64, "{blocks} bytes are kept for two small pieces of data");
+    }
+
+    #[test]
+    fn an_image_that_is_only_a_hole_has_a_checksum_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("empty.raw");
+        let artifact = publish(begin(&out, 3 << 20).unwrap(), &out).unwrap();
+        assert_eq!(artifact.sha256, hex(&vec![0; 3 << 20]));
+    }
+
+    #[test]
+    fn an_image_that_is_not_published_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(begin(&folder.path().join("image.raw"), 1 << 20).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
