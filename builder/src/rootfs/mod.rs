@@ -1,8 +1,56 @@
 //! A root file system from packages.
 
+mod clean;
 mod control;
 mod deb;
 pub mod extract;
+pub mod install;
+mod sources;
 pub mod tree;
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 pub use deb::Error as DebError;
+
+use crate::sandbox;
+
+/// A root file system could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A package could not be read or extracted.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// A program of the target failed.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    /// A file of the tree could not be used.
+    #[error("{doing} `{path}` of the root file system: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file, below the root.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `dpkg --audit` has something to say.
+    #[error("dpkg finds packages in a bad state after installing:\n{0}")]
+    Audit(String),
+    /// What is installed is not what was to be.
+    #[error("what is installed is not what was to be:\n  {}", .0.join("\n  "))]
+    OtherPackages(Vec<String>),
+    /// The distribution's keyring is missing.
+    #[error(
+        "the packages bring no archive keyring, `/usr/share/keyrings/{0}-archive-keyring.gpg`, so the machine could \
+         not be kept up to date\n  hint: name the package that does, such as `{0}-archive-keyring`, in the base"
+    )]
+    NoKeyring(String),
+}
+
+impl Error {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}

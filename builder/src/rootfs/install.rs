@@ -1,0 +1,310 @@
+//! Installs packages by the target's own dpkg, on a host that needs none.
+//!
+//! The essential packages, apt and what they depend on are laid out first, unregistered, so that there is a dpkg to
+//! run. It then installs them in earnest, and after them the others in the order that apt chose, everything unpacked
+//! before anything is configured as far as `Pre-Depends` lets it. The initramfs is made once, at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::clean;
+use super::control::{self, Control, Set};
+use super::extract::{self, Owners};
+use super::tree::{Owner, Tree};
+use super::{Error, sources};
+use crate::archive::deb::{Package, Solution};
+use crate::recipe::base::Base;
+use crate::sandbox::Sandbox;
+
+/// Where the packages are seen inside; on a tmpfs, so that it leaves no trace.
+const DEBS: &str = "/run/firstlight/debs";
+const UPDATE_INITRAMFS: &str = "usr/sbin/update-initramfs";
+const POLICY: &str = "usr/sbin/policy-rc.d";
+/// invoke-rc.d (8): 101 says that no action is allowed.
+const NOTHING_STARTS: &[u8] = b"#!/bin/sh\nexit 101\n";
+
+/// A file that must be there before packages are configured, because one of them builds something from it: `fstab`
+/// and the configuration of the initramfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlyFile {
+    /// Its path below the root.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// What [`install`] is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The packages, in apt's order.
+    pub solution: &'a Solution,
+    /// Each package's verified file, in the same order.
+    pub debs: &'a [PathBuf],
+    /// The base, whose mirrors become the machine's own package sources.
+    pub base: &'a Base,
+    /// The names that were asked for; apt takes all others for installed because something needed them.
+    pub requested: &'a BTreeSet<String>,
+    /// What must be there before packages are configured. A package's configuration file of the same name gives way.
+    pub early: &'a [EarlyFile],
+    /// The file that everything the packages say is appended to.
+    pub log: &'a Path,
+}
+
+/// Makes the empty folder `root` a root file system with exactly the packages of the request, in which dpkg and apt
+/// find nothing amiss, nothing was started, and nothing tells of the host or of the time.
+///
+/// # Errors
+/// [`Error`]; `root` is then of no use.
+pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
+    let controls = request.debs.iter().map(|deb| control::read(deb)).collect::<Result<Vec<_>, _>>()?;
+    let set = Set::new(&controls);
+    let first = |index: &usize| controls[*index].essential || controls[*index].package == "apt";
+    let essential = set.closure((0..controls.len()).filter(first));
+    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
+    lay_out(request, &controls, &essential, root, &tree)?;
+    let dpkg = Dpkg::new(request, root);
+    let essential: Vec<usize> = essential.into_iter().collect();
+    dpkg.unpack(&essential, &["--force-depends"])?;
+    dpkg.run(&["--configure", "--pending"])?;
+    install_rest(&dpkg, &controls, &set, &essential)?;
+    tree.remove(Path::new(POLICY)).map_err(Error::io("removing", Path::new(POLICY)))?;
+    initramfs(&dpkg.sandbox, &tree)?;
+    sources::write(request.base, &tree)?;
+    mark_automatic(request, &tree)?;
+    verify(&dpkg, request.solution, &tree)?;
+    clean::after_install(&tree)
+}
+
+/// Extracts the essential packages, and writes what dpkg and maintainer scripts must find.
+fn lay_out(
+    request: &Request<'_>,
+    controls: &[Control],
+    essential: &BTreeSet<usize>,
+    root: &Path,
+    tree: &Tree,
+) -> Result<(), Error> {
+    // base-files brings the links of merged-/usr, through which others may have paths.
+    let is_base = |index: &&usize| controls[**index].package == "base-files";
+    for index in essential.iter().filter(is_base) {
+        extract::extract(&request.debs[*index], root, Owners::Keep)?;
+    }
+    for name in ["bin", "sbin", "lib"] {
+        let target = PathBuf::from("usr").join(name);
+        let link = || {
+            let place = tree.place(Path::new(name))?;
+            if place.stat()?.is_none() { place.symlink(target.as_os_str(), Owner::ROOT) } else { Ok(()) }
+        };
+        link().map_err(Error::io("making the link", Path::new(name)))?;
+    }
+    for index in essential.iter().filter(|index| !is_base(index)) {
+        extract::extract(&request.debs[*index], root, Owners::Keep)?;
+    }
+    let files = [("var/lib/dpkg/status", b"".as_slice(), 0o644), (POLICY, NOTHING_STARTS, 0o755)].into_iter();
+    let files = files.map(|(path, content, mode)| (Path::new(path), content, mode));
+    let early = request.early.iter().map(|file| (file.path.as_path(), file.content.as_slice(), file.mode));
+    for (path, content, mode) in files.chain(early) {
+        tree.write(path, content, mode, Owner::ROOT).map_err(Error::io("writing", path))?;
+    }
+    Ok(())
+}
+
+/// Unpacks what is left in apt's order. Where a package's `Pre-Depends` asks for one that is only unpacked, that one
+/// is configured first, with what it needs.
+fn install_rest(dpkg: &Dpkg<'_>, controls: &[Control], set: &Set<'_>, done: &[usize]) -> Result<(), Error> {
+    let mut configured: BTreeSet<usize> = done.iter().copied().collect();
+    let mut unpacked = configured.clone();
+    let mut batch = Vec::new();
+    for index in (0..controls.len()).filter(|index| !done.contains(index)) {
+        let wanted = set.closure(set.satisfying(&controls[index].pre_depends));
+        let ready = |index: &usize| set.closure([*index]).is_subset(&unpacked);
+        let wanted: Vec<usize> = wanted.difference(&configured).copied().filter(ready).collect();
+        if !wanted.is_empty() {
+            dpkg.unpack(&std::mem::take(&mut batch), &[])?;
+            let names: Vec<String> = wanted.iter().map(|index| dpkg.name(*index)).collect();
+            let words = ["--no-triggers", "--configure"].into_iter().chain(names.iter().map(String::as_str));
+            dpkg.run(&words.collect::<Vec<_>>())?;
+            configured.extend(wanted);
+        }
+        batch.push(index);
+        unpacked.insert(index);
+    }
+    dpkg.unpack(&batch, &[])?;
+    dpkg.configure_all()
+}
+
+/// Makes the initramfs of each kernel, where initramfs-tools is installed.
+///
+/// # Errors
+/// [`Error`].
+fn initramfs(sandbox: &Sandbox, tree: &Tree) -> Result<(), Error> {
+    if is_there(tree, UPDATE_INITRAMFS)? {
+        sandbox.run(&["update-initramfs", "-c", "-k", "all"])?;
+    }
+    Ok(())
+}
+
+fn is_there(tree: &Tree, path: &str) -> Result<bool, Error> {
+    let path = Path::new(path);
+    let stat = || tree.find(path)?.map_or(Ok(None), |place| place.stat());
+    Ok(stat().map_err(Error::io("looking for", path))?.is_some())
+}
+
+/// Tells apt (`apt-mark(8)`) which packages are there only because others need them, so that `apt autoremove` on the
+/// machine knows them, as it would had apt itself installed them.
+fn mark_automatic(request: &Request<'_>, tree: &Tree) -> Result<(), Error> {
+    let native = &request.base.architecture;
+    let mark = |name: &str| format!("Package: {name}\nArchitecture: {native}\nAuto-Installed: 1\n\n");
+    let names: BTreeSet<&str> = request.solution.packages.iter().map(|package| package.name.as_str()).collect();
+    let marks: String = names.into_iter().filter(|name| !request.requested.contains(*name)).map(mark).collect();
+    let path = Path::new("var/lib/apt/extended_states");
+    tree.write(path, marks.as_bytes(), 0o644, Owner::ROOT).map_err(Error::io("writing", path))
+}
+
+/// The target's dpkg in a sandbox.
+struct Dpkg<'a> {
+    sandbox: Sandbox,
+    packages: &'a [Package],
+}
+
+impl<'a> Dpkg<'a> {
+    fn new(request: &Request<'a>, root: &Path) -> Self {
+        let released = request.solution.released.as_second().to_string();
+        let sandbox = Sandbox::new(root).log(request.log).env("SOURCE_DATE_EPOCH", &released);
+        let packages = &request.solution.packages;
+        let bind = |sandbox: Sandbox, (package, deb): (&Package, &PathBuf)| sandbox.bind_ro(deb, &inside(package));
+        Self { sandbox: packages.iter().zip(request.debs).fold(sandbox, bind), packages }
+    }
+
+    fn run(&self, words: &[&str]) -> Result<(), Error> {
+        // --force-confold: an early file stays as it is. The log would tell the time.
+        let first = ["dpkg", "--force-unsafe-io", "--force-confold", "--log=/dev/null"];
+        self.sandbox.run(&first.iter().chain(words).copied().collect::<Vec<_>>())?;
+        Ok(())
+    }
+
+    /// Configures everything, with one program masked: each kernel, and then a trigger, would make the initramfs anew.
+    fn configure_all(&self) -> Result<(), Error> {
+        let stub = || {
+            let mut stub = tempfile::NamedTempFile::new()?;
+            stub.write_all(b"#!/bin/sh\n")?;
+            fs::set_permissions(stub.path(), Permissions::from_mode(0o755))?;
+            Ok(stub.into_temp_path())
+        };
+        let path = Path::new(UPDATE_INITRAMFS);
+        let tree = Tree::open(self.sandbox.root()).map_err(Error::io("opening", self.sandbox.root()))?;
+        if !is_there(&tree, UPDATE_INITRAMFS)? {
+            return self.run(&["--configure", "--pending"]);
+        }
+        let stub = stub().map_err(Error::io("masking", path))?;
+        let sandbox = self.sandbox.clone().bind_ro(&stub, &format!("/{UPDATE_INITRAMFS}"));
+        Self { sandbox, packages: self.packages }.run(&["--configure", "--pending"])
+    }
+
+    fn unpack(&self, which: &[usize], options: &[&str]) -> Result<(), Error> {
+        if which.is_empty() {
+            return Ok(());
+        }
+        let debs: Vec<String> = which.iter().map(|index| inside(&self.packages[*index])).collect();
+        let words = options.iter().copied().chain(["--no-triggers", "--unpack"]);
+        self.run(&words.chain(debs.iter().map(String::as_str)).collect::<Vec<_>>())
+    }
+
+    fn name(&self, index: usize) -> String {
+        let package = &self.packages[index];
+        match package.architecture.as_str() {
+            "all" => package.name.clone(),
+            architecture => format!("{}:{architecture}", package.name),
+        }
+    }
+}
+
+/// Where the sandbox shows the file of `package`, under the name that the archive gives it.
+fn inside(package: &Package) -> String {
+    let name = package.path.rsplit('/').next().unwrap_or(&package.path);
+    format!("{DEBS}/{name}")
+}
+
+/// dpkg and apt find nothing amiss, and what is installed is what was to be.
+fn verify(dpkg: &Dpkg<'_>, solution: &Solution, tree: &Tree) -> Result<(), Error> {
+    let audit = dpkg.sandbox.run(&["dpkg", "--audit"])?;
+    if !audit.trim_ascii().is_empty() {
+        return Err(Error::Audit(String::from_utf8_lossy(&audit).into_owned()));
+    }
+    if solution.packages.iter().any(|package| package.name == "apt") {
+        let no_cache = ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="];
+        dpkg.sandbox.run(&[&["apt-get", "-q"], no_cache.as_slice(), &["check"]].concat())?;
+    }
+    let path = Path::new("var/lib/dpkg/status");
+    let status = tree.read(path).map_err(Error::io("reading", path))?.unwrap_or_default();
+    compare(&installed(&String::from_utf8_lossy(&status)), solution)
+}
+
+/// Name and architecture to version and status, of each package that dpkg knows.
+fn installed(status: &str) -> BTreeMap<(String, String), (String, String)> {
+    let paragraph = |paragraph: &str| {
+        let mut fields = control::fields(paragraph);
+        let mut take = |name: &str| fields.remove(name).unwrap_or_default();
+        ((take("package"), take("architecture")), (take("version"), take("status")))
+    };
+    status.split("\n\n").filter(|text| !text.trim().is_empty()).map(paragraph).collect()
+}
+
+fn compare(installed: &BTreeMap<(String, String), (String, String)>, solution: &Solution) -> Result<(), Error> {
+    let mut rest = installed.clone();
+    let mut wrong = Vec::new();
+    for package in &solution.packages {
+        let Package { name, version, architecture, .. } = package;
+        match rest.remove(&(name.clone(), architecture.clone())) {
+            Some((found, status)) if found == *version && status == "install ok installed" => {}
+            Some((found, status)) => wrong.push(format!("{name} {version}: found {found}, `{status}`")),
+            None => wrong.push(format!("{name} {version}: not installed")),
+        }
+    }
+    wrong.extend(rest.into_iter().map(|((name, _), (version, _))| format!("{name} {version}: was not asked for")));
+    if wrong.is_empty() { Ok(()) } else { Err(Error::OtherPackages(wrong)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn solution() -> Solution {
+        let package = |name: &str, version: &str| Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: "amd64".to_owned(),
+            source: 0,
+            path: format!("pool/main/{name}_1%3a2.deb"),
+            size: 1,
+            installed_size: 1,
+            sha256: String::new(),
+            essential: false,
+        };
+        Solution { packages: vec![package("a", "1"), package("b", "2")], released: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn each_difference_to_what_was_to_be_installed_is_told() {
+        let status = |b: &str| {
+            format!("Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\nPackage: b\n{b}\n")
+        };
+        let told = |text: &str| match compare(&installed(text), &solution()) {
+            Err(Error::OtherPackages(wrong)) => wrong,
+            _ => Vec::new(),
+        };
+        let good = status("Status: install ok installed\nArchitecture: amd64\nVersion: 2\n");
+        assert_eq!(told(&good), Vec::<String>::new());
+        let half = status("Status: install ok half-configured\nArchitecture: amd64\nVersion: 2\n");
+        assert_eq!(told(&half), ["b 2: found 2, `install ok half-configured`"]);
+        let old = status("Status: install ok installed\nArchitecture: amd64\nVersion: 1.9\n");
+        assert_eq!(told(&old), ["b 2: found 1.9, `install ok installed`"]);
+        let more = good + "\nPackage: c\nStatus: install ok installed\nArchitecture: all\nVersion: 3\n";
+        assert_eq!(told(&more), ["c 3: was not asked for"]);
+        assert_eq!(told(""), ["a 1: not installed", "b 2: not installed"]);
+    }
+}
