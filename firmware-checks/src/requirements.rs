@@ -179,6 +179,12 @@ pub struct Tls {
     pub reached_by_address: bool,
 }
 
+impl Default for Tls {
+    fn default() -> Self {
+        Self { mode: TlsMode::default(), warn_days: thirty(), reached_by_address: false }
+    }
+}
+
 fn thirty() -> u32 {
     30
 }
