@@ -5,6 +5,8 @@ mod archive;
 mod closure;
 mod deb822;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod index;
 mod mirrors;
 mod package;

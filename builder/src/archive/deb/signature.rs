@@ -34,14 +34,9 @@ impl Keyring {
     /// # Errors
     /// There is none, or one can't be read.
     pub fn parse(armored: &str) -> Result<Self> {
-        let mut certificates = Vec::new();
-        for (start, _) in armored.match_indices(BEGIN_KEY) {
-            let block = armored[start..].as_bytes();
-            let parser = CertParser::from_bytes(block).map_err(|error| Error::Keyring { reason: error.to_string() })?;
-            for certificate in parser {
-                certificates.push(certificate.map_err(|error| Error::Keyring { reason: error.to_string() })?);
-            }
-        }
+        let unreadable = |error: anyhow::Error| Error::Keyring { reason: chain(&error) };
+        let parser = CertParser::from_bytes(armored.as_bytes()).map_err(unreadable)?;
+        let certificates = parser.collect::<openpgp::Result<Vec<Cert>>>().map_err(unreadable)?;
         if certificates.is_empty() {
             return Err(Error::Keyring { reason: format!("found no block `{BEGIN_KEY}`") });
         }
@@ -176,3 +171,7 @@ fn describe(error: &VerificationError) -> String {
 fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+#[path = "signature_tests.rs"]
+mod tests;

@@ -78,7 +78,7 @@ pub(super) fn find(query: &Query, source: usize, choice: &Choice, progress: &Pro
     let usual = ask(query, &choice.usual);
     match (usual.found, usual.failure) {
         (Some(found), _) => Ok(suite(found)),
-        (None, Some(failure @ (Error::Signature { .. } | Error::Expired { .. }))) => Err(failure),
+        (None, Some(failure)) if !matches!(failure, Error::Store(store::Error::Unavailable { .. })) => Err(failure),
         (None, _) => {
             Err(missing(query, usual.attempts, "check the network, or name a mirror that has it with --mirror"))
         }
