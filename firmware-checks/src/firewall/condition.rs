@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::evaluate::Packet;
-use super::loaded::{Chain, Set};
-use super::network::{Network, named_by};
+use super::loaded::{Chain, Set, as_network, mentions};
+use super::network::named_by;
 use crate::requirements::Protocol;
 
 /// Whether a condition is met.
@@ -126,7 +126,10 @@ impl<'a> Conditions<'a> {
                 Some(("elem", element)) => {
                     element.get("val").map_or(Truth::Maybe, |value| self.equals(chain, field, value))
                 }
-                Some(("prefix", prefix)) => in_prefix(field, prefix),
+                Some(("prefix", _)) => match (field, as_network(right)) {
+                    (Field::Address(address), Some(network)) => Truth::of(network.contains(*address)),
+                    _ => Truth::Maybe,
+                },
                 Some(("range", range)) => in_range(field, range),
                 _ => Truth::Maybe,
             },
@@ -184,7 +187,7 @@ impl<'a> Conditions<'a> {
 
     /// A look into the routes (nft (8), "FIB expressions").
     fn fib(&self, result: &str, flags: Option<&Value>) -> Field {
-        let has = |flag: &str| flags.is_some_and(|flags| super::loaded::mentions(flags, flag));
+        let has = |flag: &str| flags.is_some_and(|flags| mentions(flags, flag));
         let count = flags.and_then(Value::as_array).map_or(1, Vec::len);
         let packet = self.packet;
         match result {
@@ -223,17 +226,6 @@ fn is(field: &Field, right: &Value) -> Truth {
             right.as_u64().map_or(Truth::Maybe, |right| Truth::of(*number == right))
         }
         (Field::Present(present), Value::Bool(right)) => Truth::of(present == right),
-        _ => Truth::Maybe,
-    }
-}
-
-fn in_prefix(field: &Field, prefix: &Value) -> Truth {
-    let network = || {
-        let address: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
-        Some(Network::around(address, u8::try_from(prefix.get("len")?.as_u64()?).ok()?))
-    };
-    match (field, network()) {
-        (Field::Address(address), Some(network)) => Truth::of(network.contains(*address)),
         _ => Truth::Maybe,
     }
 }

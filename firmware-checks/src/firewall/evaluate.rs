@@ -448,6 +448,15 @@ mod tests {
         assert!(matches!(parse(before).answer(&packet(80)), Answer::Drop(_)));
     }
 
+    /// `fixtures/record.sh` says how it was made.
+    #[test]
+    fn dockers_own_tables_send_a_published_port_on_and_touch_no_other() {
+        let docker = Ruleset::parse(include_bytes!("fixtures/docker.json")).unwrap();
+        assert!(matches!(docker.answer(&packet(8080)), Answer::CannotTell(why) if why.contains("addrtype")));
+        assert_eq!(docker.answer(&packet(8081)), Answer::Accept);
+        assert!(docker.ports().contains(&8080));
+    }
+
     #[test]
     fn rules_for_the_other_family_are_not_asked() {
         let text = json!({"nftables": [{"chain": {"family": "ip6", "table": "t", "name": "c", "handle": 1,

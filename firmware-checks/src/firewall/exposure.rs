@@ -13,7 +13,7 @@ use super::evaluate::{Answer, Packet};
 use super::loaded::Ruleset;
 use super::network::{self, Network, Own, named_by, neighbours};
 use super::probe::{self, Ends};
-use super::ruleset::container_interfaces;
+use super::ruleset::{container_interfaces, link_local};
 use crate::appliance::Appliance;
 use crate::requirements::{NotASource, Port, Protocol, Source};
 
@@ -78,7 +78,7 @@ impl Exposure {
             .iter()
             .filter(|own| own.interface != "lo" && !is_containers(containers, &own.interface))
             .map(Own::network)
-            .chain([Network::around([0xfe80, 0, 0, 0, 0, 0, 0, 0].into(), 10)])
+            .chain([link_local()])
             .collect();
         let ports = appliance.requirements.ports.iter().map(|port| Ok((port.clone(), allowed(port, &local)?)));
         let ends = Ends::free(&own);
@@ -120,6 +120,30 @@ impl Exposure {
             None => self.ends.iter().map(|ends| ends.outside).collect(),
             Some(networks) => networks.iter().filter_map(|network| self.somebody_in(*network)).collect(),
         }
+    }
+
+    /// Packets that must not come in from outside: from an address in each of the containers' networks, to one of
+    /// the machine's own addresses of the same family.
+    #[must_use]
+    pub fn spoofs(&self) -> Vec<(IpAddr, IpAddr)> {
+        let (inside, outside): (Vec<&Own>, Vec<&Own>) = self
+            .own
+            .iter()
+            .filter(|own| own.interface != "lo")
+            .partition(|own| is_containers(self.containers, &own.interface));
+        let usable = |own: &&&Own, like: &Own| {
+            own.address.is_ipv4() == like.address.is_ipv4() && !link_local().contains(own.address)
+        };
+        inside
+            .iter()
+            .filter(|own| !link_local().contains(own.address))
+            .filter_map(|own| {
+                let other = outside.iter().find(|outside| usable(outside, own))?;
+                let claimed =
+                    neighbours(own.address).into_iter().flatten().find(|address| own.network().contains(*address))?;
+                Some((claimed, other.address))
+            })
+            .collect()
     }
 
     /// An address in `network` that is not the machine's own, nor one of its containers', nor a broadcast.

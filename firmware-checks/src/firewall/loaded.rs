@@ -171,14 +171,20 @@ impl Ruleset {
     pub fn networks(&self) -> BTreeSet<Network> {
         let mut found = BTreeSet::new();
         self.walk(&mut |value| {
-            let prefix = value.get("prefix").and_then(|prefix| {
-                let address: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
-                Some(Network::around(address, u8::try_from(prefix.get("len")?.as_u64()?).ok()?))
-            });
-            let alone = || Some(Network::around(value.as_str()?.parse().ok()?, u8::MAX));
-            found.extend(prefix.or_else(alone));
+            found.extend(as_network(value));
         });
         found
+    }
+
+    /// The networks in the named set, in order; `None` where there is no such set or it holds something else.
+    pub(super) fn set_networks(&self, family: &str, table: &str, name: &str) -> Option<Vec<Network>> {
+        let mut sets = self.sets.iter();
+        let set = sets.find(|set| set.family == family && set.table == table && set.name == name)?;
+        let networks: Option<Vec<Network>> = set.elements.iter().map(as_network).collect();
+        networks.map(|mut networks| {
+            networks.sort();
+            networks
+        })
     }
 
     fn walk(&self, visit: &mut impl FnMut(&Value)) {
@@ -187,6 +193,15 @@ impl Ruleset {
             descend(value, visit);
         }
     }
+}
+
+/// An address or a network, as an element or on the right of a comparison.
+pub(super) fn as_network(value: &Value) -> Option<Network> {
+    let (address, prefix) = match value.get("prefix") {
+        Some(prefix) => (prefix.get("addr")?, u8::try_from(prefix.get("len")?.as_u64()?).ok()?),
+        None => (value, u8::MAX),
+    };
+    Some(Network::around(address.as_str()?.parse::<IpAddr>().ok()?, prefix))
 }
 
 fn descend(value: &Value, visit: &mut impl FnMut(&Value)) {

@@ -11,15 +11,16 @@ mod condition;
 pub mod evaluate;
 pub mod exposure;
 mod frame;
+pub mod listeners;
 pub mod loaded;
-mod namespace;
+pub(crate) mod namespace;
 pub mod network;
 pub mod probe;
 pub mod ruleset;
 mod tool;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 use std::io;
 use std::process::ExitStatus;
@@ -63,6 +64,12 @@ pub enum Error {
         /// Why it did not come about.
         source: nix::Error,
     },
+    /// The sockets of the machine could not be read.
+    #[error("reading which ports are listened on: {source}")]
+    Sockets {
+        /// Why.
+        source: io::Error,
+    },
     /// Something that must not take long did.
     #[error("{doing} took longer than {seconds} s")]
     Late {
@@ -96,6 +103,22 @@ pub fn wanted(appliance: &Appliance) -> Result<String, Error> {
 /// Those of [`wanted`]; `nft` is not there or refused the rules.
 pub fn apply(appliance: &Appliance) -> Result<(), Error> {
     load(&wanted(appliance)?)
+}
+
+/// Fills the networks that `local` stands for in again, where the machine's addresses have changed since; gives
+/// whether they had. A table that is not there, or whose rules somebody has changed, stays as it is: that is for
+/// `firewall.ingress` to tell.
+///
+/// # Errors
+/// The machine's addresses or the rules could not be read; `nft` refused the change.
+pub fn refresh(appliance: &Appliance) -> Result<bool, Error> {
+    let rules = loaded::Ruleset::read()?;
+    let containers = ruleset::container_interfaces(&appliance.platform);
+    let local = network::local(containers).map_err(Error::system("reading the machine's addresses"))?;
+    if !rules.has(ruleset::FAMILY, ruleset::TABLE) || ruleset::holds(&rules, &local) {
+        return Ok(false);
+    }
+    load(&ruleset::update(&local)).map(|()| true)
 }
 
 /// The appliance's table as it is loaded, in nftables' own notation.

@@ -65,9 +65,15 @@ impl Ends {
             let network = networks.find(|network| !own.iter().any(|own| own.network().overlaps(*network)))?;
             Some(Self { machine: network.nth(1), outside: network.nth(2) })
         };
-        let six = std::path::Path::new("/proc/thread-self/net/if_inet6").exists().then(|| free(&six, 64));
-        [free(&four, 24), six.flatten()].into_iter().flatten().collect()
+        [free(&four, 24), speaks_six(own).then(|| free(&six, 64)).flatten()].into_iter().flatten().collect()
     }
+}
+
+/// Whether the machine has IPv6: an address beyond the loopback's, or an interface that comes now would get it.
+fn speaks_six(own: &[Own]) -> bool {
+    let off = std::fs::read_to_string("/proc/sys/net/ipv6/conf/default/disable_ipv6");
+    let beyond = |own: &Own| own.address.is_ipv6() && own.interface != "lo";
+    own.iter().any(beyond) || off.is_ok_and(|off| off.trim() == "0")
 }
 
 /// A packet to be sent: the first of a connection.
@@ -106,20 +112,24 @@ pub fn shoot(ends: &[Ends], shots: &[Shot]) -> Result<Vec<Outcome>, Error> {
     let outside = Namespace::new()?;
     lay(ends, &outside)?;
     load(&counters())?;
-    outside.inside(|| send_all(shots))?;
+    let numbered: Vec<(u16, Shot)> = (FIRST_PORT..).zip(shots.iter().copied()).collect();
     let deadline = Instant::now() + PATIENCE;
-    let mut arrived = counted("arrived")?;
-    while arrived.len() < shots.len() && Instant::now() < deadline {
+    let mut arrived = HashSet::new();
+    // A link that has just come up still loses packets, and an address is not the machine's at once: what has not
+    // arrived is sent again.
+    while arrived.len() < numbered.len() && Instant::now() < deadline {
+        let missing: Vec<&(u16, Shot)> = numbered.iter().filter(|(port, _)| !arrived.contains(port)).collect();
+        outside.inside(|| send_all(&missing))?;
         sleep(Duration::from_millis(20));
         arrived = counted("arrived")?;
     }
     let passed = counted("passed")?;
-    let outcome = |(port, _)| match (passed.contains(&port), arrived.contains(&port)) {
+    let outcome = |(port, _): (u16, Shot)| match (passed.contains(&port), arrived.contains(&port)) {
         (true, _) => Outcome::LetIn,
         (false, true) => Outcome::Dropped,
         (false, false) => Outcome::Lost,
     };
-    Ok((FIRST_PORT..).zip(shots).map(outcome).collect())
+    Ok(numbered.into_iter().map(outcome).collect())
 }
 
 /// Keeps other probes of this network namespace waiting; a lock that ends with the process, however that ends.
@@ -172,6 +182,8 @@ fn lay(ends: &[Ends], outside: &Namespace) -> Result<(), Error> {
     Program::Ip.run(&["-batch", "-"], &pair)?;
     outside.inside(|| Program::Ip.run(&["-batch", "-"], &up(INSIDE)).map(drop))?;
     Program::Ip.run(&["-batch", "-"], &up(INTERFACE))?;
+    // Interfaces may be told to come without it.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{INTERFACE}/disable_ipv6"), "0");
     for Ends { machine, outside } in ends {
         let (family, nodad) = if machine.is_ipv4() { ("-4", "") } else { ("-6", " nodad") };
         let commands = format!(
@@ -209,7 +221,7 @@ fn counters() -> String {
         "table {TABLE} {{\n{}{}{}{}{}}}\n",
         set("arrived"),
         set("passed"),
-        chain("arriving", "prerouting", -500, "add @arrived { th sport }"),
+        chain("arriving", "prerouting", -500, "fib daddr type local add @arrived { th sport }"),
         chain("serving", "input", i32::MAX - 1, "add @passed { th sport } drop"),
         chain("forwarding", "forward", i32::MAX - 1, "add @passed { th sport } drop"),
     )
@@ -226,7 +238,7 @@ fn counted(name: &str) -> Result<HashSet<u16>, Error> {
 }
 
 /// Sends every shot as a frame of its own, from inside.
-fn send_all(shots: &[Shot]) -> Result<(), Error> {
+fn send_all(shots: &[&(u16, Shot)]) -> Result<(), Error> {
     let sending = "sending packets";
     let mut links = getifaddrs().map_err(Error::system(sending))?.filter(|entry| entry.interface_name == INSIDE);
     let link = links.find_map(|entry| entry.address?.as_link_addr().copied());
@@ -234,8 +246,8 @@ fn send_all(shots: &[Shot]) -> Result<(), Error> {
     let raw = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None);
     let raw = raw.map_err(Error::system(sending))?;
     bind(raw.as_raw_fd(), &link).map_err(Error::system(sending))?;
-    for (from_port, shot) in (FIRST_PORT..).zip(shots) {
-        let way = Way { from: shot.source, to: shot.destination, from_port, to_port: shot.port };
+    for (from_port, shot) in shots {
+        let way = Way { from: shot.source, to: shot.destination, from_port: *from_port, to_port: shot.port };
         let frame = frame::opening(shot.protocol, way, INSIDE_END, MACHINE_END);
         send(raw.as_raw_fd(), &frame, MsgFlags::empty()).map_err(Error::system(sending))?;
     }

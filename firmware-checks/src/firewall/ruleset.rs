@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::loaded::Ruleset;
 use super::network::{self, Network};
 use crate::appliance::{Appliance, Platform};
 use crate::requirements::{NotASource, Port, Protocol, Source};
@@ -33,11 +34,11 @@ pub fn text(appliance: &Appliance, local: &[Network]) -> Result<String, NotASour
     let table = format!("{FAMILY} {TABLE}");
     // `add` so that there is something to delete; all of it is one transaction.
     let _ = writeln!(out, "add table {table}\ndelete table {table}\ntable {table} {{");
-    out += &set("local4", "ipv4_addr", local.iter().copied().filter(|network| network.first().is_ipv4()));
-    // Link-local addresses (RFC 4291 §2.5.6) are on the machine's own links whichever those are.
-    let link_local = Network::around([0xfe80, 0, 0, 0, 0, 0, 0, 0].into(), 10);
-    let six = local.iter().copied().chain([link_local]).filter(|network| network.first().is_ipv6());
-    out += &set("local6", "ipv6_addr", six);
+    for (name, kind, networks) in sets(local) {
+        let elements =
+            if networks.is_empty() { String::new() } else { format!(" elements = {{ {} }};", list(&networks)) };
+        let _ = writeln!(out, "\tset {name} {{ type {kind}; flags interval;{elements} }}");
+    }
     let _ = writeln!(out, "\tchain prerouting {{");
     let _ = writeln!(out, "\t\ttype filter hook prerouting priority {PRIORITY}; policy drop;");
     for rule in rules(appliance)? {
@@ -47,10 +48,34 @@ pub fn text(appliance: &Appliance, local: &[Network]) -> Result<String, NotASour
     Ok(out)
 }
 
-fn set(name: &str, kind: &str, networks: impl Iterator<Item = Network>) -> String {
-    let elements = list(&network::merged(networks.collect()));
-    let elements = if elements.is_empty() { elements } else { format!(" elements = {{ {elements} }};") };
-    format!("\tset {name} {{ type {kind}; flags interval; auto-merge;{elements} }}\n")
+/// The sets that `local` stands for: name, type, networks.
+fn sets(local: &[Network]) -> [(&'static str, &'static str, Vec<Network>); 2] {
+    let four = local.iter().copied().filter(|network| network.first().is_ipv4());
+    let six = local.iter().copied().filter(|network| network.first().is_ipv6()).chain([link_local()]);
+    [("local4", "ipv4_addr", network::merged(four.collect())), ("local6", "ipv6_addr", network::merged(six.collect()))]
+}
+
+/// Addresses on the machine's own links, whichever those are (RFC 4291 §2.5.6).
+#[must_use]
+pub fn link_local() -> Network {
+    Network::around([0xfe80, 0, 0, 0, 0, 0, 0, 0].into(), 10)
+}
+
+/// Whether the sets in `rules` hold the networks `local` and no others.
+pub(super) fn holds(rules: &Ruleset, local: &[Network]) -> bool {
+    sets(local).iter().all(|(name, _, networks)| rules.set_networks(FAMILY, TABLE, name).as_ref() == Some(networks))
+}
+
+/// A transaction that makes the sets hold the networks `local`.
+pub(super) fn update(local: &[Network]) -> String {
+    let mut out = String::new();
+    for (name, _, networks) in sets(local) {
+        let _ = writeln!(out, "flush set {FAMILY} {TABLE} {name}");
+        if !networks.is_empty() {
+            let _ = writeln!(out, "add element {FAMILY} {TABLE} {name} {{ {} }}", list(&networks));
+        }
+    }
+    out
 }
 
 fn list(networks: &[Network]) -> String {
@@ -151,8 +176,8 @@ mod tests {
         let ssh = port("ssh", 22, &["local", "10.1.2.3/8", "10.5.0.0/16", "2001:db8:1::/48"]);
         let text = text(&appliance(vec![ssh]), &[Network::around([192, 168, 7, 9].into(), 24)]).unwrap();
         for wanted in [
-            "set local4 { type ipv4_addr; flags interval; auto-merge; elements = { 192.168.7.0/24 }; }",
-            "set local6 { type ipv6_addr; flags interval; auto-merge; elements = { fe80::/10 }; }",
+            "set local4 { type ipv4_addr; flags interval; elements = { 192.168.7.0/24 }; }",
+            "set local6 { type ipv6_addr; flags interval; elements = { fe80::/10 }; }",
             "ip saddr @local4 tcp dport 22 accept comment \"ssh\"",
             "ip6 saddr @local6 tcp dport 22 accept comment \"ssh\"",
             "ip saddr { 10.0.0.0/8 } tcp dport 22 accept comment \"ssh\"",
