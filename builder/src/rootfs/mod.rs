@@ -1,10 +1,13 @@
 //! A root file system from packages.
 
+pub mod accounts;
 mod clean;
 mod control;
 mod deb;
 pub mod extract;
+pub mod finalise;
 pub mod install;
+pub mod overlay;
 mod sources;
 pub mod tree;
 
@@ -12,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use deb::Error as DebError;
+pub use overlay::Error as OverlayError;
 
 use crate::sandbox;
 
@@ -21,6 +25,9 @@ pub enum Error {
     /// A package could not be read or extracted.
     #[error(transparent)]
     Deb(#[from] DebError),
+    /// An overlay could not be used.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
     /// A program of the target failed.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
@@ -46,6 +53,26 @@ pub enum Error {
          not be kept up to date\n  hint: name the package that does, such as `{0}-archive-keyring`, in the base"
     )]
     NoKeyring(String),
+    /// A preset of ours is not one.
+    #[error("/{path}:{line}: `{text}` is not `enable UNIT` or `disable UNIT` with one whole unit name")]
+    Preset {
+        /// The file, below the root.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// The line.
+        text: String,
+    },
+    /// A unit of our presets can't be enabled.
+    #[error(
+        "the unit `{unit}` was to be enabled, but is `{state}`\n  hint: its `[Install]` section names what wants it"
+    )]
+    NotEnabled {
+        /// The unit.
+        unit: String,
+        /// What `systemctl is-enabled` says.
+        state: String,
+    },
 }
 
 impl Error {

@@ -1,0 +1,147 @@
+//! What is done to a root file system after its packages: overlays, accounts, which units start, and no trace of
+//! when and where it was made.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
+use walkdir::WalkDir;
+
+use super::accounts::Accounts;
+use super::overlay::Overlay;
+use super::tree::Tree;
+use super::{Error, clean};
+use crate::sandbox::Sandbox;
+
+/// Our preset files: these alone are carried out, the others are for whoever resets a unit on the machine.
+const PRESETS: &str = "usr/lib/systemd/system-preset";
+const OURS: &str = "00-firstlight";
+
+/// Lays `overlays`, in their order, over the root file system `root`, makes the accounts that they declare
+/// (sysusers.d (5)), enables and disables units as our presets say, and takes out what tells of the time, which must
+/// not be later than `released` (seconds since 1970), or must be each machine's own. `log` gets what the programs say.
+///
+/// # Errors
+/// [`Error`]; `root` is then of no use.
+pub fn finalise(root: &Path, overlays: &[Overlay], released: i64, log: &Path) -> Result<(), Error> {
+    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
+    for overlay in overlays {
+        overlay.lay(&tree, released)?;
+    }
+    let sandbox = Sandbox::new(root).log(log).env("SOURCE_DATE_EPOCH", &released.to_string());
+    sandbox.run(&["systemd-sysusers"])?;
+    let accounts = Accounts::load(&tree).map_err(Error::io("reading accounts below", Path::new("etc")))?;
+    for overlay in overlays {
+        overlay.give(&tree, &accounts)?;
+    }
+    apply_presets(&sandbox, &tree)?;
+    clean::after_install(&tree)?;
+    clamp(root, released)
+}
+
+/// Carries out our presets by the target's own systemctl, and makes sure that what was to be enabled is.
+fn apply_presets(sandbox: &Sandbox, tree: &Tree) -> Result<(), Error> {
+    let folder = Path::new(PRESETS);
+    let mut units = BTreeMap::new();
+    for name in tree.list(folder).map_err(Error::io("listing", folder))? {
+        let path = folder.join(&name);
+        if name.to_str().is_some_and(|name| name.starts_with(OURS) && name.ends_with(".preset")) {
+            let text = tree.read(&path).map_err(Error::io("reading", &path))?.unwrap_or_default();
+            for (unit, enable) in presets(&path, &String::from_utf8_lossy(&text))? {
+                // As systemd reads them: the first line that names a unit holds (systemd.preset (5)).
+                units.entry(unit).or_insert(enable);
+            }
+        }
+    }
+    for (verb, wanted) in [("disable", false), ("enable", true)] {
+        let which: Vec<&str> =
+            units.iter().filter(|(_, enable)| **enable == wanted).map(|(unit, _)| unit.as_str()).collect();
+        if !which.is_empty() {
+            sandbox.run(&[&["systemctl", "--root=/", "--quiet", verb], which.as_slice()].concat())?;
+        }
+    }
+    for (unit, _) in units.iter().filter(|(_, enable)| **enable) {
+        // Fails, with the state as its output, where the unit has no [Install] section or is masked.
+        let state = sandbox.run(&["systemctl", "--root=/", "is-enabled", unit])?;
+        let state = String::from_utf8_lossy(&state).trim().to_owned();
+        if !matches!(state.as_str(), "enabled" | "alias") {
+            return Err(Error::NotEnabled { unit: unit.clone(), state });
+        }
+    }
+    Ok(())
+}
+
+/// The units that a preset file names, and whether each is to be enabled.
+fn presets(path: &Path, text: &str) -> Result<Vec<(String, bool)>, Error> {
+    let mut units = Vec::new();
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["enable", unit] if !unit.contains(['*', '?', '[']) => units.push(((*unit).to_owned(), true)),
+            ["disable", unit] if !unit.contains(['*', '?', '[']) => units.push(((*unit).to_owned(), false)),
+            _ => return Err(Error::Preset { path: path.to_owned(), line: index + 1, text: line.to_owned() }),
+        }
+    }
+    Ok(units)
+}
+
+/// Sets every modification time later than `released` to it.
+fn clamp(root: &Path, released: i64) -> Result<(), Error> {
+    let failed = |path: &Path, source: io::Error| {
+        let inside = path.strip_prefix(root).unwrap_or(path);
+        Error::io("dating", inside)(source)
+    };
+    let time = TimeSpec::new(released, 0);
+    for entry in WalkDir::new(root) {
+        let entry = entry.map_err(|error| {
+            let path = error.path().map(PathBuf::from).unwrap_or_default();
+            failed(&path, error.into())
+        })?;
+        let path = entry.path();
+        let metadata = std::fs::symlink_metadata(path).map_err(|error| failed(path, error))?;
+        if (metadata.mtime(), metadata.mtime_nsec()) > (released, 0) {
+            utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink)
+                .map_err(|error| failed(path, error.into()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn presets_name_units_one_by_one() {
+        let path = Path::new("00-firstlight.preset");
+        let text = "# ours\n\nenable a.service\n disable  b@c.timer \n; end\n";
+        assert_eq!(presets(path, text).unwrap(), [("a.service".to_owned(), true), ("b@c.timer".to_owned(), false)]);
+        for wrong in ["enable *", "enable", "enable a b", "mask a.service"] {
+            let told = presets(path, &format!("enable x\n{wrong}\n")).unwrap_err().to_string();
+            assert!(told.contains("00-firstlight.preset:2: ") && told.contains(wrong), "{told}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_newer_is_dated_back_and_links_themselves() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("folder")).unwrap();
+        fs::write(root.path().join("folder/new"), "").unwrap();
+        fs::write(root.path().join("old"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
+        let old = TimeSpec::new(1_000, 0);
+        utimensat(AT_FDCWD, &root.path().join("old"), &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
+        clamp(root.path(), 2_000).unwrap();
+        let mtime = |name: &str| fs::symlink_metadata(root.path().join(name)).unwrap().mtime();
+        assert_eq!(["folder", "folder/new", "link", "old", ""].map(mtime), [2_000, 2_000, 2_000, 1_000, 2_000]);
+    }
+}
