@@ -11,6 +11,7 @@ pub mod network;
 pub mod os;
 pub mod ports;
 pub mod run;
+pub mod site;
 pub mod tls;
 
 use crate::check::Check;
@@ -18,6 +19,7 @@ use crate::check::Check;
 /// Every check, in the order in which they run and are reported.
 pub fn all() -> impl Iterator<Item = &'static Check> {
     [
+        site::CHECKS,
         cpu::CHECKS,
         memory::CHECKS,
         disk::CHECKS,

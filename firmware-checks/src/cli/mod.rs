@@ -4,9 +4,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod clock;
+mod console;
 pub mod container_probe;
 mod firewall;
 mod list;
+mod report;
+mod run;
+mod serve;
+mod waive;
+mod watch;
 
 /// Whether this machine meets what its appliance requires.
 #[derive(Parser)]
@@ -18,7 +25,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Run(run::Run),
+    Report(report::Report),
+    Watch(watch::Watch),
     List(list::List),
+    Waive(waive::Waive),
+    Clock(clock::Clock),
+    Serve(serve::Serve),
+    Console(console::Console),
     Firewall(firewall::Firewall),
     ContainerProbe(container_probe::ContainerProbe),
 }
@@ -54,7 +68,14 @@ pub struct Wrong(pub String);
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
+        Verb::Run(verb) => verb.run(),
+        Verb::Report(verb) => verb.run(),
+        Verb::Watch(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
+        Verb::Waive(verb) => verb.run(),
+        Verb::Clock(verb) => verb.run(),
+        Verb::Serve(verb) => verb.run(),
+        Verb::Console(verb) => verb.run(),
         Verb::Firewall(verb) => verb.run(),
         Verb::ContainerProbe(verb) => verb.run(),
     };
