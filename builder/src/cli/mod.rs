@@ -5,6 +5,7 @@
 
 mod boot;
 mod check;
+mod plan;
 mod schema;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::disk::layout;
 use crate::recipe;
 
 /// Builds bootable appliance images from one recipe.
@@ -41,6 +43,7 @@ pub struct Common {
 enum Verb {
     Boot(boot::Boot),
     Check(check::Check),
+    Plan(plan::Plan),
     Schema(schema::Schema),
 }
 
@@ -72,6 +75,7 @@ impl Cli {
         match self.verb {
             Verb::Boot(verb) => verb.run(),
             Verb::Check(verb) => verb.run(),
+            Verb::Plan(verb) => verb.run(&self.common),
             Verb::Schema(verb) => verb.run(),
         }
     }
@@ -79,15 +83,31 @@ impl Cli {
 
 /// The exit status that stands for `error`: 1 where anything in its chain is the user's input, else 2.
 fn status(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<BadInput>() || cause.is::<recipe::Error>()) { 1 } else { 2 }
+    let theirs = |cause: &(dyn std::error::Error + 'static)| {
+        use crate::archive::deb::Error::{UnknownPackage, Unmet, Unsatisfiable};
+        cause.is::<BadInput>()
+            || cause.is::<recipe::Error>()
+            || cause.is::<layout::Error>()
+            || matches!(cause.downcast_ref(), Some(UnknownPackage { .. } | Unmet { .. } | Unsatisfiable { .. }))
+    };
+    if error.chain().any(theirs) { 1 } else { 2 }
 }
 
 /// Writes `error` to standard error: its chain on one line, or, of what is wrong in a file, each thing at its place.
 fn tell(error: &anyhow::Error) {
     match error.chain().find_map(|cause| cause.downcast_ref::<recipe::Error>()) {
         Some(recipe::Error::Invalid(diagnostics)) => eprintln!("{diagnostics}"),
-        _ => eprintln!("error: {error:#}"),
+        _ => eprintln!("error: {}", chain(error)),
     }
+}
+
+/// The messages of `error` and its causes; what a message already tells of its cause is not told again.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 impl Common {
@@ -130,5 +150,13 @@ mod tests {
         let theirs = anyhow::Error::from(BadInput("no such base".into())).context("building");
         let ours = anyhow::anyhow!("the disk is on fire").context("building");
         assert_eq!((status(&theirs), status(&ours)), (1, 2));
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("no room");
+        let error = anyhow::Error::from(cause).context("writing x: no room\n  hint: make room").context("building");
+        assert_eq!(chain(&error), "building: writing x: no room\n  hint: make room");
+        assert_eq!(chain(&anyhow::anyhow!("b").context("a")), "a: b");
     }
 }

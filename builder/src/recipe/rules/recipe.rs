@@ -96,7 +96,7 @@ fn vars(recipe: &Recipe) -> Vec<Problem> {
 }
 
 /// The least size of each partition, in MiB, that can hold what every image has in it.
-const LEAST: [(&str, u64); 4] = [("root", 512), ("esp", 34), ("site", 1), ("data", 16)];
+const LEAST: [(&str, u64); 4] = [("root", 512), ("esp", 34), ("site", 8), ("data", 64)];
 
 fn disk(disk: &Disk) -> Vec<Problem> {
     let at = KeyPath::root().key("disk");
@@ -204,4 +204,46 @@ fn is_reference(text: &str) -> bool {
         && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
         && !tag.starts_with(['.', '-']);
     tag_fits && rest.split('/').all(part) && host.chars().all(|c| c.is_ascii_alphanumeric() || ".:-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::layout::{Content, Layout};
+
+    /// Two places that know it, the one with the line, the other with the file system, agree.
+    #[test]
+    fn the_least_sizes_are_those_that_the_layout_takes() {
+        for (index, (name, least)) in LEAST.into_iter().enumerate() {
+            let asked = |mib: u64| {
+                let mut sizes = [None; 4];
+                sizes[index] = Some(Size::new(mib, Unit::MiB));
+                let [root, esp, site, data] = sizes;
+                Disk { root, esp, site, data }
+            };
+            assert_eq!(disk(&asked(least)), [], "{name}");
+            assert_eq!(disk(&asked(least - 1)).len(), 1, "{name}");
+            Layout::new(&asked(least), Content::default()).unwrap();
+            assert!(name == "root" || Layout::new(&asked(least - 1), Content::default()).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn references_need_a_tag_and_lower_case() {
+        for good in ["a:1", "firstlight/hello:1", "localhost:5000/a/b_c.d:v1.2-x", "registry.example/a:latest"] {
+            assert!(is_reference(good), "{good}");
+        }
+        for bad in ["a", "a:", "A:1", "a//b:1", "a/:1", "a:1/b", "a:-1", "_a:1"] {
+            assert!(!is_reference(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_what_lies_in_the_recipes_folder_is_beside_it() {
+        for (path, beside) in
+            [("a/b", true), ("a", true), ("", false), ("/a", false), ("../a", false), ("a/../b", false)]
+        {
+            assert_eq!(is_beside(path), beside, "{path}");
+        }
+    }
 }

@@ -1,0 +1,314 @@
+//! What a build would download, how big it would get, and what the machine must be for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use firmware_checks::requirements::{Boot, Clock, Need, Owner, Port, Requirements, TlsMode};
+use serde::Serialize;
+
+use crate::archive::deb::Solution;
+use crate::disk::layout::{self, Content, Layout, MIB, Part};
+use crate::progress;
+use crate::recipe::Loaded;
+use crate::resolve::Resolved;
+use crate::store::Store;
+
+/// What packages make of themselves when they are installed, the initramfs first of all, which is in no package's own estimate.
+const GENERATED: u64 = 160 * MIB;
+
+/// The plan of a build. Its JSON form is for scripts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The recipe's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The base.
+    pub base: String,
+    /// The base's architecture.
+    pub architecture: String,
+    /// What is downloaded: the packages of the root file system and of container images, each once.
+    pub downloads: Downloads,
+    /// What the root file system is estimated to hold.
+    pub root: Root,
+    /// The container images.
+    pub images: Vec<Image>,
+    /// The disk as it will be in the image.
+    pub disk: Layout,
+    /// What the machine must be.
+    pub requirements: Requirements,
+}
+
+/// Packages to be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Downloads {
+    /// How many packages.
+    pub packages: usize,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// How many are in the store already.
+    pub stored: usize,
+    /// Bytes of those.
+    pub stored_bytes: u64,
+}
+
+/// What a root file system is estimated to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Root {
+    /// How many packages are installed.
+    pub packages: usize,
+    /// Bytes that they take, as their maintainers estimate.
+    pub installed_bytes: u64,
+    /// Bytes of container images.
+    pub image_bytes: u64,
+}
+
+/// A container image that lies in the root file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Image {
+    /// Name and tag.
+    pub name: String,
+    /// Packages that it is made of; none where it is an archive.
+    pub packages: usize,
+    /// Bytes that it takes in the root file system; of an image of packages, as their maintainers estimate.
+    pub bytes: u64,
+}
+
+/// A plan could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recipe's partitions don't fit their content.
+    #[error("planning the disk")]
+    Layout(#[from] layout::Error),
+    /// An archive of a container image could not be measured.
+    #[error("reading {path}")]
+    Archive {
+        /// The archive.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Plans the build of `recipe`, once it is resolved.
+///
+/// # Errors
+/// [`Error`].
+pub fn plan(recipe: &Loaded, resolved: &Resolved, store: &Store) -> Result<Plan, Error> {
+    let solutions = || std::iter::once(&resolved.system).chain(resolved.images.iter().map(|(_, solution)| solution));
+    let images = images(recipe, &resolved.images)?;
+    let root = Root {
+        packages: resolved.system.packages.len(),
+        installed_bytes: resolved.system.installed_size(),
+        image_bytes: images.iter().map(|image| image.bytes).sum(),
+    };
+    let bytes = root.installed_bytes + root.image_bytes + GENERATED;
+    // Where files are as small as those of a system are, one inode stands for 16 KiB.
+    let disk = Layout::new(&recipe.recipe.disk, Content { bytes, inodes: bytes / (16 << 10) })?;
+    Ok(Plan {
+        name: recipe.recipe.name.clone(),
+        version: recipe.recipe.version.clone(),
+        base: recipe.base.name.clone(),
+        architecture: recipe.base.architecture.clone(),
+        downloads: downloads(solutions(), |sha256| store.path(sha256).is_some()),
+        root,
+        images,
+        disk,
+        requirements: recipe.recipe.requirements.clone(),
+    })
+}
+
+fn downloads<'a>(solutions: impl Iterator<Item = &'a Solution>, stored: impl Fn(&str) -> bool) -> Downloads {
+    let once: BTreeMap<&str, u64> = solutions
+        .flat_map(|solution| &solution.packages)
+        .map(|package| (package.sha256.as_str(), package.size))
+        .collect();
+    let mut found = Downloads { packages: once.len(), ..Downloads::default() };
+    for (sha256, size) in once {
+        found.bytes += size;
+        if stored(sha256) {
+            found.stored += 1;
+            found.stored_bytes += size;
+        }
+    }
+    found
+}
+
+fn images(recipe: &Loaded, solved: &[(usize, Solution)]) -> Result<Vec<Image>, Error> {
+    let images = recipe.recipe.images.iter().enumerate().map(|(index, image)| {
+        let solution = solved.iter().find(|(of, _)| *of == index).map(|(_, solution)| solution);
+        let (packages, bytes) = match (solution, recipe.archive(image)) {
+            (Some(solution), _) => (solution.packages.len(), solution.installed_size()),
+            (None, Some(path)) => (0, size(&path)?),
+            (None, None) => (0, 0),
+        };
+        Ok(Image { name: image.name.clone(), packages, bytes })
+    });
+    images.collect()
+}
+
+fn size(path: &Path) -> Result<u64, Error> {
+    let metadata = path.metadata();
+    Ok(metadata.map_err(|source| Error::Archive { path: path.display().to_string(), source })?.len())
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Downloads { packages, bytes, stored, stored_bytes } = self.downloads;
+        writeln!(f, "{} {} on {} ({})", self.name, self.version, self.base, self.architecture)?;
+        line(f, "download", &format!("{packages} packages, {}", progress::bytes(bytes)))?;
+        if stored > 0 {
+            line(f, "", &format!("{stored} of them, {}, are in the store already", progress::bytes(stored_bytes)))?;
+        }
+        let Root { packages, installed_bytes, .. } = self.root;
+        line(f, "root", &format!("{packages} packages, about {} unpacked", progress::bytes(installed_bytes)))?;
+        for image in &self.images {
+            let made =
+                if image.packages > 0 { format!("of {} packages, about ", image.packages) } else { String::new() };
+            line(f, "container", &format!("{}: {made}{}", image.name, progress::bytes(image.bytes)))?;
+        }
+        line(f, "disk", &self.partitions())?;
+        self.machine(f)
+    }
+}
+
+impl Plan {
+    fn partitions(&self) -> String {
+        let parts = self.disk.partitions.iter().map(|partition| {
+            let grows = if partition.part == Part::Data { ", grows to fill the machine's disk" } else { "" };
+            format!("{} {} MiB{grows}", partition.part.label(), partition.size / MIB)
+        });
+        format!("{}: {}", progress::bytes(self.disk.size), parts.collect::<Vec<_>>().join(", "))
+    }
+
+    /// What the machine must be, a line for each requirement.
+    fn machine(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Requirements { cpu, memory, data, boot, clock, default_route, ports, tls } = &self.requirements;
+        if let Some(cpu) = cpu {
+            line(f, "cpu", &least(&cpu.minimum.to_string(), cpu.recommended.map(|more| more.to_string())))?;
+        }
+        if let Some(memory) = memory {
+            line(f, "memory", &least(&memory.minimum.to_string(), memory.recommended.map(|more| more.to_string())))?;
+        }
+        for folder in data {
+            let sizes = least(&folder.minimum.to_string(), folder.recommended.map(|more| more.to_string()));
+            line(f, "data", &format!("{} ({}): {sizes}", folder.path, folder.name))?;
+        }
+        match boot {
+            Boot::Any => {}
+            Boot::Uefi => line(f, "firmware", "UEFI")?,
+            Boot::Secure => line(f, "firmware", "UEFI with Secure Boot")?,
+        }
+        if *clock == Clock::Required {
+            line(f, "clock", "confirmed by NTP, PTP, the hypervisor or an admin")?;
+        }
+        if *default_route == Need::Required {
+            line(f, "network", "a default route")?;
+        }
+        for port in ports {
+            line(f, "port", &describe(port))?;
+        }
+        if ports.is_empty() {
+            line(f, "port", "none can be reached from outside")?;
+        }
+        if let Some(tls) = tls {
+            let mode = match tls.mode {
+                TlsMode::Production => "that clients can trust",
+                TlsMode::Test => "which may be self-signed",
+            };
+            line(f, "tls", &format!("a certificate {mode}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, what: &str, text: &str) -> fmt::Result {
+    writeln!(f, "  {what:<10} {text}")
+}
+
+fn least(minimum: &str, recommended: Option<String>) -> String {
+    match recommended {
+        Some(recommended) => format!("at least {minimum}, recommended {recommended}"),
+        None => format!("at least {minimum}"),
+    }
+}
+
+fn describe(port: &Port) -> String {
+    let from = if port.from.is_empty() { "any".to_owned() } else { port.from.join(", ") };
+    let owner = if port.owner == Owner::System { ", held by the system" } else { "" };
+    format!("{}/{} {} from {from}{owner}", port.port, format!("{:?}", port.protocol).to_lowercase(), port.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use firmware_checks::units::{Size, Unit};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::archive::deb::Package;
+    use crate::recipe::schema::Disk;
+
+    fn package(name: &str, size: u64) -> Package {
+        Package {
+            name: name.into(),
+            version: "1".into(),
+            architecture: "amd64".into(),
+            source: 0,
+            path: format!("pool/{name}.deb"),
+            size,
+            installed_size: 10,
+            sha256: format!("sha of {name}"),
+            essential: false,
+        }
+    }
+
+    #[test]
+    fn a_package_of_the_root_and_of_an_image_is_downloaded_once() {
+        let solution = |packages: &[Package]| Solution { packages: packages.to_vec(), released: Timestamp::UNIX_EPOCH };
+        let root = solution(&[package("libc6", 100), package("systemd", 10)]);
+        let image = solution(&[package("libc6", 100), package("nginx", 1)]);
+        let found = downloads([&root, &image].into_iter(), |sha256| sha256 == "sha of systemd");
+        assert_eq!(found, Downloads { packages: 3, bytes: 111, stored: 1, stored_bytes: 10 });
+    }
+
+    #[test]
+    fn a_plan_is_told_with_every_requirement() {
+        let requirements: Requirements = toml::from_str(
+            "clock = 'required'\nboot = 'secure'\ndefault_route = 'required'\ncpu = { minimum = 2 }\n\
+             memory = { minimum = '2 GB', recommended = '4 GB' }\ntls = { mode = 'test' }\n\
+             [[data]]\nname = 'fast'\npath = '/srv/fast'\nminimum = '1 TB'\n\
+             [[ports]]\nname = 'ssh'\nport = 22\nowner = 'system'\nfrom = ['10.0.0.0/8', 'local']\n",
+        )
+        .unwrap();
+        let disk = Disk { root: Some(Size::new(4, Unit::GiB)), ..Disk::default() };
+        let plan = Plan {
+            name: "hello".into(),
+            version: "1.0".into(),
+            base: "debian-13".into(),
+            architecture: "amd64".into(),
+            downloads: Downloads { packages: 3, bytes: 2_000_000, stored: 1, stored_bytes: 1_000_000 },
+            root: Root { packages: 2, installed_bytes: 5_000_000, image_bytes: 1_000_000 },
+            images: vec![Image { name: "a/b:1".into(), packages: 2, bytes: 1_000_000 }],
+            disk: Layout::new(&disk, Content::default()).unwrap(),
+            requirements,
+        };
+        let told = "\
+hello 1.0 on debian-13 (amd64)
+  download   3 packages, 2 MB
+             1 of them, 1 MB, are in the store already
+  root       2 packages, about 5 MB unpacked
+  container  a/b:1: of 2 packages, about 1 MB
+  disk       4.45 GB: bios 1 MiB, esp 64 MiB, site 16 MiB, root 4096 MiB, data 64 MiB, grows to fill the machine's disk
+  cpu        at least 2
+  memory     at least 2 GB, recommended 4 GB
+  data       /srv/fast (fast): at least 1 TB
+  firmware   UEFI with Secure Boot
+  clock      confirmed by NTP, PTP, the hypervisor or an admin
+  network    a default route
+  port       22/tcp ssh from 10.0.0.0/8, local, held by the system
+  tls        a certificate which may be self-signed
+";
+        assert_eq!(plan.to_string(), told);
+    }
+}

@@ -1,0 +1,126 @@
+//! From a recipe to exactly the packages that it takes: asked from the distribution's own apt, which runs in a small root of its
+//! own programs, the tools root.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::archive::deb::{self, Archive, Keyring, Mirrors, Solution, Wanted};
+use crate::progress::Progress;
+use crate::recipe::{Fingerprint, Loaded};
+use crate::rootfs::{self, extract};
+use crate::store::{self, Store};
+
+/// What a recipe takes, and what it takes to make it.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The base's packages, from verified indices.
+    pub archive: Archive,
+    /// A folder with the base's own tools (apt, dpkg, mke2fs), for [`crate::sandbox::Sandbox`]. Nothing may change it.
+    pub tools: PathBuf,
+    /// The packages of the root file system.
+    pub system: Solution,
+    /// For each container image that is made of packages, its index in the recipe's list and its packages.
+    pub images: Vec<(usize, Solution)>,
+}
+
+/// A recipe could not be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The archive can't be used, or no set of packages fits.
+    #[error("resolving the recipe")]
+    Archive(#[from] deb::Error),
+    /// A download failed.
+    #[error("fetching the tools")]
+    Store(#[from] store::Error),
+    /// A package of the tools root can't be unpacked.
+    #[error("making the tools root")]
+    Tools(#[from] rootfs::DebError),
+    /// A file or folder of this host failed.
+    #[error("{doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// Chooses the packages of `recipe`, with the archive as it is `now`. Downloads indices and the packages of the tools root, and no
+/// others. Needs the user namespace of [`crate::sandbox::userns::enter`].
+///
+/// # Errors
+/// [`Error`].
+pub fn resolve(
+    recipe: &Loaded,
+    mirrors: &Mirrors,
+    store: &Store,
+    cache: &Path,
+    progress: &Progress,
+    now: Timestamp,
+) -> Result<Resolved, Error> {
+    let keyring = recipe.keyring();
+    let armored = fs::read_to_string(&keyring).map_err(Error::io("reading", &keyring))?;
+    let archive = Archive::open(&recipe.base, &Keyring::parse(&armored)?, mirrors, store, progress, now)?;
+    let tools = tools_root(&archive, &recipe.base.tools, store, cache, progress)?;
+    let wanted = Wanted { packages: &recipe.packages(), recommends: false, essential: true };
+    let system = deb::solve(&archive, &tools, &wanted)?;
+    let mut images = Vec::new();
+    for (index, image) in recipe.recipe.images.iter().enumerate().filter(|(_, image)| !image.packages.is_empty()) {
+        let wanted = Wanted { packages: &image.packages, recommends: false, essential: false };
+        images.push((index, deb::solve(&archive, &tools, &wanted)?));
+    }
+    Ok(Resolved { archive, tools, system, images })
+}
+
+/// The folder `stages/tools-KEY` of the cache with the files of the packages `names` and what they depend on; made where it is not
+/// there yet. No script of theirs is run.
+///
+/// # Errors
+/// [`Error`].
+pub fn tools_root(
+    archive: &Archive,
+    names: &[String],
+    store: &Store,
+    cache: &Path,
+    progress: &Progress,
+) -> Result<PathBuf, Error> {
+    let packages = archive.closure(names)?;
+    let key =
+        packages.iter().fold(Fingerprint::new("tools root 1"), |key, package| key.field("package", &package.sha256));
+    let stages = cache.join("stages");
+    let root = stages.join(format!("tools-{}", key.finish()));
+    if root.is_dir() {
+        return Ok(root);
+    }
+    let downloads = archive.downloads(&packages);
+    store.fetch(&downloads, progress)?.tell(progress);
+    let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
+    fs::create_dir_all(&stages).map_err(Error::io("making the folder", &stages))?;
+    let new = tempfile::Builder::new().prefix(".new-tools-").tempdir_in(&stages);
+    let new = new.map_err(Error::io("making a folder in", &stages))?;
+    extract::extract_all(&debs, new.path(), extract::Owners::Root)?;
+    // A folder that has its name is whole, also after a power cut.
+    let synced = File::open(new.path()).and_then(|folder| Ok(nix::unistd::syncfs(folder)?));
+    synced.map_err(Error::io("syncing", new.path()))?;
+    match fs::rename(new.path(), &root) {
+        Ok(()) => {
+            let _ = new.keep();
+        }
+        // Another build was faster; what it made is the same.
+        Err(_) if root.is_dir() => {}
+        Err(error) => return Err(Error::io("renaming to", &root)(error)),
+    }
+    Ok(root)
+}
