@@ -9,6 +9,7 @@ mod console;
 pub mod container_probe;
 mod firewall;
 mod list;
+mod machine;
 mod report;
 mod run;
 mod serve;
@@ -35,6 +36,7 @@ enum Verb {
     Console(console::Console),
     Firewall(firewall::Firewall),
     ContainerProbe(container_probe::ContainerProbe),
+    Machine(machine::Machine),
 }
 
 /// What a verb came to; the exit code.
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Verb::Console(verb) => verb.run(),
         Verb::Firewall(verb) => verb.run(),
         Verb::ContainerProbe(verb) => verb.run(),
+        Verb::Machine(verb) => verb.run(),
     };
     match done {
         Ok(outcome) => outcome.into(),

@@ -1,3 +1,4 @@
 //! The few things that a first boot must do before anything can be judged.
 
+pub mod grow;
 pub mod images;
