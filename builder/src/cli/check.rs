@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::recipe::diagnostic::{Diagnostics, listed};
 use crate::recipe::{self, Error};
+use firmware_checks::document::{Diagnostics, listed};
 
 /// Validate a recipe without building it: needs neither root nor network
 #[derive(Debug, Args)]

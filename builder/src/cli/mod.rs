@@ -96,7 +96,10 @@ fn status(error: &anyhow::Error) -> u8 {
 /// Writes `error` to standard error: its chain on one line, or, of what is wrong in a file, each thing at its place.
 fn tell(error: &anyhow::Error) {
     match error.chain().find_map(|cause| cause.downcast_ref::<recipe::Error>()) {
-        Some(recipe::Error::Invalid(diagnostics)) => eprintln!("{diagnostics}"),
+        Some(recipe::Error::Invalid(diagnostics)) => {
+            let told: Vec<String> = diagnostics.0.iter().map(|one| format!("error: {one}")).collect();
+            eprintln!("{}", told.join("\n\n"));
+        }
         _ => eprintln!("error: {}", chain(error)),
     }
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::base::Base;
-use super::diagnostic::{Diagnostics, listed, nearest};
-use super::document::Document;
-use super::key::KeyPath;
-use super::problem::Problem;
 use super::rules;
 use super::schema::{ContainerImage, Recipe, Target};
 use super::share::Share;
+use firmware_checks::document::Document;
+use firmware_checks::document::KeyPath;
+use firmware_checks::document::Problem;
+use firmware_checks::document::{Diagnostics, listed, nearest};
 
 /// A recipe whose own text is right, not yet on a base.
 #[derive(Clone, Debug)]

@@ -38,8 +38,8 @@ impl Document {
             Ok(text) => Self::parse(path, text.to_owned()),
             Err(error) => {
                 let valid = error.valid_up_to();
-                let mut wrong =
-                    Diagnostic::new(path, &String::from_utf8_lossy(bytes), valid..valid + 1, "this is not UTF-8");
+                let text = String::from_utf8_lossy(bytes);
+                let mut wrong = Diagnostic::new(path, &text, valid..valid + 1, "this is not UTF-8");
                 wrong.hint = Some("save the file as UTF-8".into());
                 Err(Error::Invalid(Diagnostics(vec![wrong])))
             }
@@ -61,6 +61,7 @@ impl Document {
             }
         }
         if !told.is_empty() {
+            told.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
             return Err(Error::Invalid(Diagnostics(told)));
         }
         Ok(Self { path: path.to_path_buf(), text })
@@ -123,6 +124,9 @@ impl Document {
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
     let mut lines = error.message().lines();
     let mut found = Diagnostic::new(path, text, error.span().unwrap_or(0..0), lines.next().unwrap_or_default());
+    if let (Some(key), "duplicate key") = (error.span().and_then(|span| text.get(span)), error.message()) {
+        found.message = format!("the key `{key}` is there twice");
+    }
     found.label = lines.collect::<Vec<_>>().join(", ");
     found
 }

@@ -59,6 +59,16 @@ impl KeyPath {
         }
     }
 
+    /// The keys after the last element of an array, which a message names otherwise.
+    #[must_use]
+    pub fn within_item(&self) -> Self {
+        let from = self.0.iter().rposition(|step| matches!(step, Step::Item(_))).map_or(0, |item| item + 1);
+        match self.0.get(from..) {
+            Some([]) | None => self.clone(),
+            Some(rest) => Self(rest.to_vec()),
+        }
+    }
+
     /// The bytes of `part` in `document`. Where the way ends early (a key that is absent), those of the last that is there.
     #[must_use]
     pub fn span(&self, part: Part, document: &Spanned<DeTable<'_>>) -> Range<usize> {
@@ -126,6 +136,8 @@ mod tests {
         assert_eq!(bytes(&second.key("inline").key("k"), Part::Value), "'v'");
         assert_eq!(second.key("port").to_string(), "a.ports[1].port");
         assert_eq!(second.last_key(), "ports");
+        assert_eq!(second.key("port").within_item().to_string(), "port");
+        assert_eq!(a.key("list").within_item().to_string(), "a.list");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Deserialisation stops at the first thing that does not fit; this finds them all, and knows what would have fitted.
 //! It reads the part of JSON Schema that `schemars` writes for our types: `properties`, `required`,
-//! `additionalProperties`, `items`, `type`, `const`, `enum`, `oneOf`, `anyOf` with null, `minimum`, `maximum` and `$ref`.
+//! `additionalProperties`, `items`, `type`, `const`, `enum`, `oneOf`, `anyOf` with null, `propertyNames`, `minimum`, `maximum` and `$ref`.
 
 use crate::units::Size;
 use serde_json::Value;
@@ -69,14 +69,14 @@ impl<'a> Walk<'a> {
                 let least = schema["minimum"].as_i64().unwrap_or(i64::MIN);
                 let most = most(schema);
                 if !read.is_ok_and(|read| (i128::from(least)..=i128::from(most)).contains(&read)) {
-                    let what = format!("{subject}`{}` can't be {}", at.last_key(), number.as_str());
+                    let what = format!("{subject}`{}` can't be {}", at.within_item(), number.as_str());
                     let problem = Problem::value(at.clone(), what).label(format!("expected {}", wanted.words));
                     self.problems.push(problem.perhaps(hint));
                 }
             }
             DeValue::Boolean(_) if wanted.kind == "boolean" => {}
             other => {
-                let what = format!("{subject}`{}` is {}", at.last_key(), found(other));
+                let what = format!("{subject}`{}` is {}", at.within_item(), found(other));
                 let problem = Problem::value(at.clone(), what).label(format!("expected {}", wanted.words));
                 self.problems.push(problem.perhaps(hint));
             }
@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
                 .perhaps(near);
             self.problems.push(problem);
         } else if name == "Size" && text.parse::<Size>().is_err() {
-            let problem = Problem::value(at.clone(), format!("{subject}`{}` is no size: `{text}`", at.last_key()))
+            let problem = Problem::value(at.clone(), format!("{subject}`{}` is no size: `{text}`", at.within_item()))
                 .label(format!("expected {SIZE}"));
             self.problems.push(problem);
         }
@@ -102,28 +102,39 @@ impl<'a> Walk<'a> {
 
     fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, at: &KeyPath, subject: &str) {
         let Some(schema) = self.variant(schema, table, at, subject) else { return };
-        let valid: Vec<&str> =
-            schema["properties"].as_object().map(|all| all.keys().map(String::as_str).collect()).unwrap_or_default();
-        let place = if *at == KeyPath::root() { String::new() } else { format!(" in `{}`", at.last_key()) };
+        let place = if *at == KeyPath::root() { String::new() } else { format!(" in `{at}`") };
+        // A key that is misspelt is not also told to be missing.
+        let mut meant = Vec::new();
         for (key, value) in table {
             let (name, at) = (key.get_ref().as_ref(), at.key(key.get_ref()));
-            if let Some(property) = schema["properties"].get(name) {
-                self.value(property, value.get_ref(), &at, subject);
-            } else if schema["additionalProperties"].is_object() {
-                self.value(&schema["additionalProperties"], value.get_ref(), &at, subject);
-            } else {
-                let left: Vec<&str> = valid.iter().copied().filter(|name| !has(table, name)).collect();
-                let label = nearest(name, left).map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
-                let problem = Problem::key(at, format!("{subject}unknown key `{name}`{place}")).label(label);
-                self.problems.push(problem.hint(format!("valid here: {}", listed(valid.iter().copied(), "and"))));
+            let names = strings(&schema["propertyNames"]["enum"]);
+            match (schema["properties"].get(name), &schema["additionalProperties"]) {
+                (Some(property), _) => self.value(property, value.get_ref(), &at, subject),
+                (None, other) if other.is_object() && (names.is_empty() || names.contains(&name)) => {
+                    self.value(other, value.get_ref(), &at, subject);
+                }
+                _ => {
+                    let properties = schema["properties"].as_object().into_iter().flat_map(|all| all.keys());
+                    let valid: Vec<&str> = properties.map(String::as_str).chain(names).collect();
+                    let near = nearest(name, valid.iter().copied());
+                    meant.extend(near);
+                    let problem = Problem::key(at, format!("{subject}unknown key `{name}`{place}"))
+                        .label(near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default())
+                        .hint(format!("valid here: {}", listed(valid, "and")));
+                    self.problems.push(problem);
+                }
             }
         }
-        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        for missing in required.filter(|name| !has(table, name)) {
-            let property = self.resolve(&schema["properties"][missing]);
-            let words = wanted(property.schema, property.name).words;
-            let problem = Problem::value(at.key(missing), format!("{subject}`{missing}` is missing{place}"));
-            self.problems.push(problem.hint(format!("add `{missing} = …`, {words}")));
+        for missing in strings(&schema["required"]) {
+            if !table.contains_key(missing) && !meant.contains(&missing) {
+                let property = self.resolve(&schema["properties"][missing]);
+                let hint = match wanted(property.schema, property.name) {
+                    Wanted { kind: "table", .. } => format!("add the table `{}`", at.key(missing)),
+                    Wanted { words, .. } => format!("add `{missing} = …`: {words}"),
+                };
+                let problem = Problem::value(at.key(missing), format!("{subject}`{missing}` is missing{place}"));
+                self.problems.push(problem.hint(hint));
+            }
         }
     }
 
@@ -148,19 +159,17 @@ impl<'a> Walk<'a> {
         let named = value.get_ref().as_str();
         let chosen = variants.iter().find(|one| named.is_some() && one["properties"][tag]["const"].as_str() == named);
         if chosen.is_none() {
-            let said = named.map_or_else(|| found(value.get_ref()).to_owned(), |named| format!("`{named}`"));
             let near =
                 nearest(named.unwrap_or_default(), names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            let problem = Problem::value(at.key(tag), format!("{subject}unknown {key} {said}"))
-                .label(format!("expected {}", listed(names, "or")));
+            let what = match named {
+                Some(named) => format!("{subject}unknown {key} `{named}`"),
+                None => format!("{subject}`{}` is {}", at.key(tag).within_item(), found(value.get_ref())),
+            };
+            let problem = Problem::value(at.key(tag), what).label(format!("expected {}", listed(names, "or")));
             self.problems.push(problem.perhaps(near));
         }
         chosen
     }
-}
-
-fn has(table: &DeTable<'_>, name: &str) -> bool {
-    table.contains_key(name)
 }
 
 const SIZE: &str = "a number and a unit, such as \"64 GB\" (10^9 bytes) or \"64 GiB\" (2^30 bytes)";
@@ -202,14 +211,17 @@ fn most(schema: &Value) -> i64 {
     schema["maximum"].as_i64().unwrap_or(by_format)
 }
 
+/// The strings of an array; none where it is none.
+fn strings(array: &Value) -> Vec<&str> {
+    array.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
 /// The words that a string is limited to; none where it is free.
 fn words(schema: &Value) -> Vec<&str> {
-    let choices = schema["oneOf"].as_array().into_iter().flatten().filter_map(|one| one["const"].as_str());
-    let plain = |one: &'_ Value| one["enum"].as_array().is_some();
-    let listed =
-        std::iter::once(schema).chain(schema["oneOf"].as_array().into_iter().flatten()).filter(|one| plain(one));
-    choices
-        .chain(listed.flat_map(|one| one["enum"].as_array().into_iter().flatten()).filter_map(Value::as_str))
+    let one_of = schema["oneOf"].as_array().into_iter().flatten();
+    std::iter::once(schema)
+        .chain(one_of)
+        .flat_map(|one| one["const"].as_str().into_iter().chain(strings(&one["enum"])))
         .collect()
 }
 

@@ -28,10 +28,16 @@ pub fn status(root: &Path) -> Status {
         Err(load::Error::Missing { .. }) => Status { site: None, error: kept },
         // Only a hand that edited the imported files can have done this.
         Err(error) => {
-            let texts: Vec<String> = kept.into_iter().chain([error.to_string()]).collect();
+            let texts: Vec<String> = kept.into_iter().chain([told(&error)]).collect();
             Status { site: None, error: Some(texts.join("\n\n")) }
         }
     }
+}
+
+/// `error` with its causes, on one line where it has no lines of its own.
+pub(super) fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

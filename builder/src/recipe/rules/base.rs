@@ -2,9 +2,9 @@
 
 use super::{LABEL, is_label, packages, repeated};
 use crate::recipe::base::{Base, Source};
-use crate::recipe::key::KeyPath;
-use crate::recipe::problem::Problem;
 use crate::recipe::schema::Target;
+use firmware_checks::document::KeyPath;
+use firmware_checks::document::Problem;
 
 /// Everything wrong with `base`, whose file is called `stem`.toml, that its own text decides.
 #[must_use]

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::recipe::BASE_OVERLAY;
 use crate::recipe::base::Base;
-use crate::recipe::diagnostic::{listed, nearest};
-use crate::recipe::key::KeyPath;
-use crate::recipe::problem::Problem;
 use crate::recipe::schema::{Recipe, Target};
 use crate::recipe::share::Share;
+use firmware_checks::document::KeyPath;
+use firmware_checks::document::Problem;
+use firmware_checks::document::{listed, nearest};
 
 /// The file that makes a folder a compose project.
 pub const COMPOSE: &str = "compose.yaml";

@@ -10,8 +10,8 @@ pub mod requirements;
 
 use std::collections::BTreeMap;
 
-use super::key::KeyPath;
-use super::problem::Problem;
+use firmware_checks::document::KeyPath;
+use firmware_checks::document::Problem;
 
 /// Whether `text` is `[a-z0-9]([a-z0-9-]*[a-z0-9])?` of at most 63 characters: a DNS label in lower case (RFC 1123 §2.1),
 /// which is also a fit file name, unit instance and compose project.

@@ -3,9 +3,9 @@
 use firmware_checks::units::{Size, Unit};
 
 use super::{LABEL, as_label, is_label, packages, repeated, requirements};
-use crate::recipe::key::KeyPath;
-use crate::recipe::problem::Problem;
 use crate::recipe::schema::{ContainerImage, Disk, Platform, Recipe};
+use firmware_checks::document::KeyPath;
+use firmware_checks::document::Problem;
 
 /// The overlay that every image has.
 pub const BASE_OVERLAY: &str = "base";

@@ -6,8 +6,8 @@ use std::path::{Component, Path};
 use firmware_checks::requirements::{DataFolder, Port, Protocol, Requirements};
 
 use super::{LABEL, as_label, is_label, repeated};
-use crate::recipe::key::KeyPath;
-use crate::recipe::problem::Problem;
+use firmware_checks::document::KeyPath;
+use firmware_checks::document::Problem;
 
 /// Where the data partition is mounted.
 const DATA: &str = "/srv";
@@ -110,7 +110,7 @@ fn ports(at: &KeyPath, ports: &[Port]) -> Vec<Problem> {
 fn source(at: &KeyPath, port: &str, text: &str) -> Option<Problem> {
     use firmware_checks::requirements::Source;
     let wrong = text.parse::<Source>().is_err();
-    let near = crate::recipe::diagnostic::nearest(text, ["any", "local"]).map(|near| format!("did you mean `{near}`?"));
+    let near = firmware_checks::document::nearest(text, ["any", "local"]).map(|near| format!("did you mean `{near}`?"));
     let named = text.contains(|c: char| c.is_ascii_alphabetic()) && text.contains('.');
     let by_name = named.then(|| "a firewall goes by addresses; a name could mean another machine tomorrow".to_owned());
     wrong.then(|| {
