@@ -10,6 +10,7 @@ pub mod appliance;
 pub mod check;
 pub mod checks;
 pub mod cli;
+pub mod command;
 pub mod console;
 pub mod document;
 pub mod facts;
