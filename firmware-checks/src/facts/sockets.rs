@@ -60,13 +60,20 @@ type Parser = fn(BufReader<File>) -> io::Result<Vec<Bound>>;
 
 /// The IPv4 and the IPv6 table; a kernel without IPv6 has one.
 fn both(machine: &Machine, name: &str, parse: Parser) -> io::Result<Vec<Bound>> {
-    let mut found = parse(BufReader::new(File::open(machine.path(&format!("/proc/net/{name}")))?))?;
-    match File::open(machine.path(&format!("/proc/net/{name}6"))) {
+    let mut found = parse(BufReader::new(table(machine, name)?))?;
+    match table(machine, &format!("{name}6")) {
         Ok(file) => found.extend(parse(BufReader::new(file))?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     Ok(found)
+}
+
+/// The table of the calling thread's own network namespace; where there are no threads, as on a recorded machine,
+/// the one of the process.
+fn table(machine: &Machine, name: &str) -> io::Result<File> {
+    let own = File::open(machine.path(&format!("/proc/thread-self/net/{name}")));
+    own.or_else(|_| File::open(machine.path(&format!("/proc/net/{name}"))))
 }
 
 fn tcp(file: BufReader<File>) -> io::Result<Vec<Bound>> {

@@ -12,9 +12,10 @@ use super::Error;
 use super::evaluate::{Answer, Packet};
 use super::loaded::Ruleset;
 use super::network::{self, Network, Own, named_by, neighbours};
-use super::probe::{self, Ends};
+use super::probe::Ends;
 use super::ruleset::{container_interfaces, link_local};
 use crate::appliance::Appliance;
+use crate::facts::network::is_inner;
 use crate::requirements::{NotASource, Port, Protocol, Source};
 
 /// An ephemeral port, as a client would send from (RFC 6056).
@@ -68,18 +69,13 @@ impl Exposure {
     /// A port's source is none.
     pub fn of(appliance: &Appliance, own: Vec<Own>, interfaces: Vec<String>) -> Result<Self, NotASource> {
         let containers = container_interfaces(&appliance.platform);
-        let others = |name: &String| name == "lo" || name == probe::INTERFACE || name.starts_with("veth");
         let mut uplinks = interfaces;
-        uplinks.retain(|name| !others(name) && !is_containers(containers, name));
+        uplinks.retain(|name| !is_inner(name));
         if uplinks.is_empty() {
             uplinks.push("eth0".into());
         }
-        let local: Vec<Network> = own
-            .iter()
-            .filter(|own| own.interface != "lo" && !is_containers(containers, &own.interface))
-            .map(Own::network)
-            .chain([link_local()])
-            .collect();
+        let local: Vec<Network> =
+            own.iter().filter(|own| !is_inner(&own.interface)).map(Own::network).chain([link_local()]).collect();
         let ports = appliance.requirements.ports.iter().map(|port| Ok((port.clone(), allowed(port, &local)?)));
         let ends = Ends::free(&own);
         Ok(Self { ports: ports.collect::<Result<_, _>>()?, own, containers, uplinks, ends })
@@ -283,5 +279,98 @@ fn join(found: &mut Vec<Opening>, opening: Opening) {
             last.last = opening.last;
         }
         _ => found.push(opening),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{appliance, port};
+    use super::*;
+
+    fn own(interface: &str, address: &str, prefix: u8) -> Own {
+        Own { interface: interface.into(), address: address.parse().unwrap(), prefix }
+    }
+
+    fn exposure(ports: Vec<Port>) -> Exposure {
+        let own = vec![own("lo", "127.0.0.1", 8), own("eth0", "10.3.7.12", 24), own("docker0", "172.31.255.1", 24)];
+        let interfaces = ["lo", "eth0", "docker0", "veth12"].map(String::from).to_vec();
+        Exposure::of(&appliance(ports), own, interfaces).unwrap()
+    }
+
+    /// One input chain that drops but for `rules`.
+    fn rules(rules: &str) -> Ruleset {
+        let text = format!(
+            r#"{{"nftables": [{{"chain": {{"family": "inet", "table": "t", "name": "c", "type": "filter",
+                 "hook": "input", "prio": 0, "policy": "drop"}}}} {rules}]}}"#
+        );
+        Ruleset::parse(text.as_bytes()).unwrap()
+    }
+
+    fn rule(left: &str, right: &str) -> String {
+        format!(
+            r#", {{"rule": {{"family": "inet", "table": "t", "chain": "c", "expr": [
+                 {{"match": {{"op": "==", "left": {left}, "right": {right}}}}}, {{"accept": null}}]}}}}"#
+        )
+    }
+
+    const DPORT: &str = r#"{"payload": {"protocol": "tcp", "field": "dport"}}"#;
+    const SADDR: &str = r#"{"payload": {"protocol": "ip", "field": "saddr"}}"#;
+
+    #[test]
+    fn sources_are_held_to_their_words() {
+        let exposure = exposure(vec![port("ssh", 22, &["local", "192.168.0.0/16"]), port("https", 443, &[])]);
+        let allows = |port, source: &str| exposure.allows(Protocol::Tcp, port, source.parse().unwrap());
+        assert!(allows(22, "10.3.7.200") && allows(22, "192.168.9.9") && allows(22, "fe80::1"));
+        assert!(!allows(22, "10.3.8.1") && !allows(22, "2001:db8::1"));
+        assert!(allows(443, "10.3.8.1") && allows(443, "2001:db8::1"));
+        assert!(!allows(443, "172.31.255.9"), "a container's address came in from outside");
+        assert!(!exposure.allows(Protocol::Udp, 443, "10.3.7.200".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_stretch_is_found_to_its_very_ends() {
+        let open = exposure(vec![]).openings(&rules(&rule(DPORT, r#"{"range": [5900, 5910]}"#)));
+        let stretches: Vec<_> = open.iter().map(|opening| (opening.first, opening.last)).collect();
+        assert_eq!(stretches, [(5900, 5910)]);
+        assert_eq!(open[0].unclear, None);
+    }
+
+    #[test]
+    fn a_source_that_only_the_rules_know_is_tried() {
+        let exposure = exposure(vec![port("https", 443, &[])]);
+        let open = exposure.openings(&rules(&rule(SADDR, r#""198.18.7.7""#)));
+        let mut closed_by_name = open.iter().filter(|opening| (opening.first..=opening.last).contains(&443));
+        assert!(
+            !open.is_empty() && open.iter().all(|opening| opening.source == "198.18.7.7".parse::<IpAddr>().unwrap())
+        );
+        assert!(closed_by_name.all(|opening| opening.protocol != Protocol::Tcp), "443/tcp is for everybody");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_as_unclear() {
+        let open = exposure(vec![]).openings(&rules(&rule(r#"{"meta": {"key": "cgroup"}}"#, "7")));
+        assert!(!open.is_empty() && open.iter().all(|opening| opening.unclear.is_some()));
+    }
+
+    #[test]
+    fn a_drop_by_one_interface_is_the_answer_for_all() {
+        let exposure = exposure(vec![port("https", 443, &[])]);
+        let source = "198.51.100.9".parse().unwrap();
+        let by_name = |name: &str| rules(&rule(r#"{"meta": {"key": "iifname"}}"#, &format!("\"{name}\"")));
+        assert_eq!(exposure.answer(&by_name("eth0"), Protocol::Tcp, 443, source), Answer::Accept);
+        assert!(matches!(exposure.answer(&by_name("eth1"), Protocol::Tcp, 443, source), Answer::Drop(_)));
+    }
+
+    #[test]
+    fn somebody_in_a_network_is_never_the_machine_itself() {
+        let exposure = exposure(vec![]);
+        let somebody = |text: &str| {
+            let (address, prefix) = text.split_once('/').unwrap();
+            exposure.somebody_in(Network::around(address.parse().unwrap(), prefix.parse().unwrap()))
+        };
+        assert_eq!(somebody("10.3.7.12/32"), None);
+        assert_eq!(somebody("10.3.7.12/30"), Some("10.3.7.13".parse().unwrap()));
+        assert_eq!(somebody("10.9.9.9/32"), Some("10.9.9.9".parse().unwrap()));
+        assert_eq!(somebody("172.31.255.0/24"), None, "a container is nobody outside");
     }
 }

@@ -11,7 +11,6 @@ mod condition;
 pub mod evaluate;
 pub mod exposure;
 mod frame;
-pub mod listeners;
 pub mod loaded;
 pub(crate) mod namespace;
 pub mod network;
@@ -91,8 +90,7 @@ impl Error {
 /// # Errors
 /// A source of the recipe's that is none; the machine's addresses could not be read.
 pub fn wanted(appliance: &Appliance) -> Result<String, Error> {
-    let containers = ruleset::container_interfaces(&appliance.platform);
-    let local = network::local(containers).map_err(Error::system("reading the machine's addresses"))?;
+    let local = network::local().map_err(Error::system("reading the machine's addresses"))?;
     Ok(ruleset::text(appliance, &local)?)
 }
 
@@ -111,10 +109,9 @@ pub fn apply(appliance: &Appliance) -> Result<(), Error> {
 ///
 /// # Errors
 /// The machine's addresses or the rules could not be read; `nft` refused the change.
-pub fn refresh(appliance: &Appliance) -> Result<bool, Error> {
+pub fn refresh() -> Result<bool, Error> {
     let rules = loaded::Ruleset::read()?;
-    let containers = ruleset::container_interfaces(&appliance.platform);
-    let local = network::local(containers).map_err(Error::system("reading the machine's addresses"))?;
+    let local = network::local().map_err(Error::system("reading the machine's addresses"))?;
     if !rules.has(ruleset::FAMILY, ruleset::TABLE) || ruleset::holds(&rules, &local) {
         return Ok(false);
     }

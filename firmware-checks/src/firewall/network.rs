@@ -7,6 +7,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 
 use super::probe;
+use crate::facts::network::is_inner;
 
 /// A network: an address whose host bits are zero, and the number of bits that are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,17 +93,13 @@ pub fn neighbours(address: IpAddr) -> [Option<IpAddr>; 2] {
     ]
 }
 
-/// The networks that the machine's own interfaces are in, in the network namespace of the calling thread, save
-/// for the loopback's, those of interfaces that `containers` names (see [`named_by`]) and the check's own probe.
+/// The networks that the machine's own interfaces to the outside are in, in the network namespace of the calling
+/// thread.
 ///
 /// # Errors
 /// The failing system call's.
-pub fn local(containers: &[&str]) -> nix::Result<Vec<Network>> {
-    let found = addresses()?
-        .into_iter()
-        .filter(|own| own.interface != "lo" && !containers.iter().any(|pattern| named_by(pattern, &own.interface)))
-        .map(|own| own.network())
-        .collect();
+pub fn local() -> nix::Result<Vec<Network>> {
+    let found = addresses()?.into_iter().filter(|own| !is_inner(&own.interface)).map(|own| own.network()).collect();
     Ok(merged(found))
 }
 

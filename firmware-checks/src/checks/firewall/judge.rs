@@ -1,6 +1,5 @@
 //! From what is known about the firewall to findings.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Evidence, could_not};
@@ -8,12 +7,11 @@ use crate::check::{CouldNotRun, Finding, State};
 use crate::facts::Machine;
 use crate::firewall::compare::Difference;
 use crate::firewall::evaluate::Answer;
-use crate::firewall::exposure::Opening;
 use crate::firewall::probe::Outcome;
 use crate::firewall::ruleset::{FAMILY, TABLE, protocol};
 use crate::requirements::{Port, Protocol};
 
-const APPLY: &str = "firmware-checks firewall apply";
+pub(super) const APPLY: &str = "firmware-checks firewall apply";
 /// How many of a kind a finding names before it only counts.
 const NAMED: usize = 6;
 
@@ -106,87 +104,6 @@ impl Evidence {
             outcome => Ok(outcome),
         }
     }
-
-    /// Whether anything else is let in.
-    fn others(&self, machine: &Machine) -> Result<Finding, CouldNotRun> {
-        let names: Vec<String> =
-            self.exposure.ports().map(|port| number(port.protocol, port.port, port.port)).collect();
-        let required =
-            if names.is_empty() { "nothing let in".into() } else { format!("nothing let in but {}", listed(&names)) };
-        let (certain, unclear): (Vec<&Opening>, Vec<_>) =
-            self.openings.iter().partition(|opening| opening.unclear.is_none());
-        let tried = self.tried.as_ref().map(Vec::as_slice).unwrap_or_default();
-        let through = tried.iter().filter(|tried| !tried.allowed && tried.outcome == Outcome::LetIn);
-        let mut open: BTreeSet<(Protocol, u16, u16, IpAddr)> =
-            through.map(|tried| (tried.shot.protocol, tried.shot.port, tried.shot.port, tried.shot.source)).collect();
-        // A packet that came through is named by its port; a stretch that the rules tell of, besides.
-        open.extend(certain.iter().map(|opening| (opening.protocol, opening.first, opening.last, opening.source)));
-        if !open.is_empty() {
-            return Ok(self.open(&open, machine, required));
-        }
-        if let Some(opening) = unclear.first() {
-            let ports = number(opening.protocol, opening.first, opening.last);
-            let why = opening.unclear.clone().unwrap_or_default();
-            return Err(untold(format!("whether {ports} is open to {}: {why}", opening.source)));
-        }
-        let tried = self.tried.as_ref().map_err(could_not)?;
-        let unnamed = || tried.iter().filter(|tried| !tried.allowed);
-        if let Some(lost) = unnamed().find(|tried| tried.outcome == Outcome::Lost) {
-            return Err(untold(format!("the packet to {} got lost before any rule", lost.shot.port)));
-        }
-        let busy = self
-            .listeners
-            .iter()
-            .filter(|l| !self.exposure.ports().any(|p| p.port == l.port && p.protocol == l.protocol));
-        let busy: BTreeSet<String> =
-            busy.map(|listener| number(listener.protocol, listener.port, listener.port)).collect();
-        let busy: Vec<String> = busy.into_iter().collect();
-        let among = if busy.is_empty() {
-            String::new()
-        } else {
-            format!(", among them to {} where something listens", listed(&busy))
-        };
-        Ok(Finding::pass(format!("dropped {} packets to or from elsewhere{among}", unnamed().count()), required)
-            .about("others"))
-    }
-
-    fn open(&self, open: &BTreeSet<(Protocol, u16, u16, IpAddr)>, machine: &Machine, required: String) -> Finding {
-        let holder = |protocol: Protocol, first: u16, last: u16| {
-            let held =
-                |l: &&crate::firewall::listeners::Listener| l.protocol == protocol && (first..=last).contains(&l.port);
-            let listener = self.listeners.iter().find(held)?;
-            let owner = listener.owner(machine).unwrap_or_else(|| "someone".into());
-            Some(if first == last { format!("; {owner}") } else { format!("; {owner} listens on {}", listener.port) })
-        };
-        // Ports that somebody holds come first: those are what matters.
-        let mut lines: Vec<(bool, String)> = open
-            .iter()
-            .filter(|(protocol, first, last, _)| {
-                let wider = |other: &&(Protocol, u16, u16, IpAddr)| {
-                    other.0 == *protocol
-                        && other.1 <= *first
-                        && other.2 >= *last
-                        && (other.1, other.2) != (*first, *last)
-                };
-                first != last || holder(*protocol, *first, *last).is_some() || !open.iter().any(|other| wider(&other))
-            })
-            .map(|(protocol, first, last, source)| {
-                let holder = holder(*protocol, *first, *last);
-                let line =
-                    format!("{} to {source}{}", number(*protocol, *first, *last), holder.clone().unwrap_or_default());
-                (holder.is_none(), line)
-            })
-            .collect();
-        lines.sort();
-        lines.dedup();
-        let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
-        let remedy = if self.difference.is_some() {
-            format!("{APPLY} closes what the recipe does not name")
-        } else {
-            format!("the table {FAMILY} {TABLE} is as it should be; `nft list ruleset` shows what goes round it")
-        };
-        Finding::fail(format!("open: {}", listed(&lines)), required, remedy).about("others")
-    }
 }
 
 fn closed(port: &Port, source: IpAddr, what: &str, answer: &Answer, required: String) -> Finding {
@@ -211,16 +128,16 @@ fn closed(port: &Port, source: IpAddr, what: &str, answer: &Answer, required: St
     Finding::fail(format!("{what} from {source} is dropped{by}"), required, remedy).about(port.name.clone())
 }
 
-fn untold(what: String) -> CouldNotRun {
+pub(super) fn untold(what: String) -> CouldNotRun {
     CouldNotRun::new(what, "`nft list ruleset` shows every rule; remove tables that other software has left behind")
 }
 
-fn number(of: Protocol, first: u16, last: u16) -> String {
+pub(super) fn number(of: Protocol, first: u16, last: u16) -> String {
     let name = protocol(of);
     if first == last { format!("{first}/{name}") } else { format!("{first}-{last}/{name}") }
 }
 
-fn listed<T: ToString>(items: &[T]) -> String {
+pub(super) fn listed<T: ToString>(items: &[T]) -> String {
     let shown: Vec<String> = items.iter().take(NAMED).map(ToString::to_string).collect();
     let rest = items.len().saturating_sub(NAMED);
     if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more", shown.join(", ")) }

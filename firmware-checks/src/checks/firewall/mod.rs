@@ -1,6 +1,7 @@
 //! `firewall.ingress`: the loaded rules let in what the recipe names, from where it names, and nothing else.
 
 mod judge;
+mod others;
 mod packets;
 #[cfg(test)]
 mod tests;
@@ -9,11 +10,12 @@ use std::io;
 
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::facts::Machine;
+use crate::facts::sockets::{Bound, bound};
 use crate::firewall::compare::{Difference, difference};
 use crate::firewall::exposure::{Exposure, Opening};
-use crate::firewall::listeners::{self, Listener};
 use crate::firewall::loaded::Ruleset;
 use crate::firewall::{self, Error, probe};
+use crate::requirements::Protocol;
 use packets::Tried;
 
 /// The checks of this file.
@@ -46,7 +48,8 @@ struct Evidence {
     rules: Ruleset,
     difference: Option<Difference>,
     openings: Vec<Opening>,
-    listeners: Vec<Listener>,
+    /// Sockets that others could reach if the rules let them.
+    listeners: Vec<Bound>,
     /// What was sent and what became of it, or why nothing could be sent.
     tried: Result<Vec<Tried>, Error>,
 }
@@ -75,8 +78,14 @@ impl Evidence {
     }
 }
 
-fn listening(machine: &Machine) -> Result<Vec<Listener>, Error> {
-    listeners::listeners(machine).map_err(|source| Error::Sockets { source })
+/// Sockets on which anything waits, but for those on the loopback.
+fn listening(machine: &Machine) -> Result<Vec<Bound>, Error> {
+    let mut found = Vec::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        found.extend(bound(machine, protocol).map_err(|source| Error::Sockets { source })?);
+    }
+    found.retain(|socket| !socket.address.ip().to_canonical().is_loopback());
+    Ok(found)
 }
 
 /// The error, with what an admin can do about it.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::facts::network::is_link_local;
+use crate::facts::sockets::Bound;
 use crate::firewall::exposure::Exposure;
-use crate::firewall::listeners::Listener;
 use crate::firewall::loaded::Ruleset;
 use crate::firewall::probe::{Outcome, Shot};
 use crate::requirements::Protocol;
@@ -25,12 +26,12 @@ pub struct Tried {
 }
 
 /// The packets to send on this machine, none twice.
-pub fn plan(exposure: &Exposure, rules: &Ruleset, listeners: &[Listener]) -> Vec<Shot> {
+pub fn plan(exposure: &Exposure, rules: &Ruleset, listeners: &[Bound]) -> Vec<Shot> {
     let mut shots: BTreeSet<Shot> = BTreeSet::new();
     let mentioned = rules.ports().into_iter().chain(SAMPLES).filter(|port| *port > 0);
     let mut ports: BTreeSet<(Protocol, u16)> =
         mentioned.flat_map(|port| [(Protocol::Tcp, port), (Protocol::Udp, port)]).collect();
-    ports.extend(listeners.iter().map(|listener| (listener.protocol, listener.port)));
+    ports.extend(listeners.iter().map(|listener| (listener.protocol, listener.address.port())));
     ports.extend(exposure.ports().map(|port| (port.protocol, port.port)));
     ports.extend(SAMPLES.map(|port| (Protocol::Sctp, port)));
     for ends in &exposure.ends {
@@ -42,16 +43,16 @@ pub fn plan(exposure: &Exposure, rules: &Ruleset, listeners: &[Listener]) -> Vec
             destination,
         }));
         // A socket, and a published port, may be bound to one of the machine's addresses.
-        let bound = listeners.iter().filter(|listener| {
-            !listener.address.is_unspecified()
-                && listener.address.is_ipv4() == source.is_ipv4()
-                && !is_link_local(listener.address)
+        let bound = listeners.iter().map(|listener| (listener.protocol, listener.address)).filter(|(_, address)| {
+            let ip = address.ip();
+            // An address of one link means nothing on another.
+            !ip.is_unspecified() && ip.is_ipv4() == source.is_ipv4() && !is_link_local(ip)
         });
-        shots.extend(bound.map(|listener| Shot {
-            protocol: listener.protocol,
-            port: listener.port,
+        shots.extend(bound.map(|(protocol, address)| Shot {
+            protocol,
+            port: address.port(),
             source,
-            destination: listener.address,
+            destination: address.ip(),
         }));
         for port in exposure.ports() {
             let same = |address: &IpAddr| address.is_ipv4() == source.is_ipv4();
@@ -73,11 +74,6 @@ fn spoofed(exposure: &Exposure) -> Vec<Shot> {
         shots.extend(exposure.ports().map(to));
     }
     shots
-}
-
-/// An address that means nothing without the name of a link: a packet by another link can't have it.
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(six) if six.is_unicast_link_local())
 }
 
 /// `shots` with what became of them.
