@@ -42,12 +42,17 @@ impl Progress {
 
     /// One stage is done: its name (at most 9 letters, such as `locked`) and what came of it.
     pub fn stage(&self, name: &str, text: impl Display) {
-        self.line(&stage_line(name, &text.to_string(), None));
+        self.line(&stage_line(name, &text.to_string(), None, None));
     }
 
     /// As [`stage`](Self::stage), with the time that it took.
     pub fn stage_timed(&self, name: &str, text: impl Display, took: Duration) {
-        self.line(&stage_line(name, &text.to_string(), Some(took)));
+        self.line(&stage_line(name, &text.to_string(), Some(took), None));
+    }
+
+    /// As [`stage_timed`](Self::stage_timed), with the rate at which so many bytes were received.
+    pub fn stage_rated(&self, name: &str, text: impl Display, took: Duration, received: u64) {
+        self.line(&stage_line(name, &text.to_string(), Some(took), Some(rate(received, took))));
     }
 
     /// Something that the user should know, although the build goes on.
@@ -96,11 +101,15 @@ fn bar_style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn stage_line(name: &str, text: &str, took: Option<Duration>) -> String {
-    match took {
-        Some(took) => format!("{name:>9}  {text:<44} {:>7.1} s", took.as_secs_f64()),
-        None => format!("{name:>9}  {text}"),
+fn stage_line(name: &str, text: &str, took: Option<Duration>, rate: Option<String>) -> String {
+    let mut line = format!("{name:>9}  {text}");
+    if let Some(took) = took {
+        line = format!("{line:<55} {:>7.1} s", took.as_secs_f64());
     }
+    if let Some(rate) = rate {
+        line += &format!("   {rate}");
+    }
+    line
 }
 
 /// A transfer that goes on; its bar is gone when it is dropped.
@@ -217,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_stage_line_sets_names_and_times_in_columns() {
-        assert_eq!(stage_line("locked", "212 packages", None), "   locked  212 packages");
-        let line = stage_line("root", "configured 212 packages", Some(Duration::from_millis(17_900)));
+        assert_eq!(stage_line("locked", "212 packages", None, None), "   locked  212 packages");
+        let line = stage_line("root", "configured 212 packages", Some(Duration::from_millis(17_900)), None);
         assert_eq!(line, "     root  configured 212 packages                         17.9 s");
     }
 

@@ -43,9 +43,13 @@ struct Rule {
     times: usize,
 }
 
+/// Brings what the folder lacks: the path that was asked for, and the file to write. An error is answered with 404.
+pub type Origin = Box<dyn Fn(&str, &Path) -> io::Result<()> + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     folder: PathBuf,
+    origin: Option<Origin>,
     rules: Mutex<Vec<Rule>>,
     requests: Mutex<Vec<Request>>,
     closed: AtomicBool,
@@ -63,9 +67,22 @@ impl Mirror {
     /// # Errors
     /// No port can be had.
     pub fn serve(folder: &Path) -> io::Result<Self> {
+        Self::start(State { folder: folder.to_owned(), ..State::default() })
+    }
+
+    /// As [`serve`](Self::serve), but what `folder` lacks is brought into it by `origin` first: a whole archive can be
+    /// served, and made to fail, of which only what is asked for is copied.
+    ///
+    /// # Errors
+    /// No port can be had.
+    pub fn relay(folder: &Path, origin: Origin) -> io::Result<Self> {
+        Self::start(State { folder: folder.to_owned(), origin: Some(origin), ..State::default() })
+    }
+
+    fn start(state: State) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State { folder: folder.to_owned(), ..State::default() });
+        let state = Arc::new(state);
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -138,8 +155,23 @@ impl State {
         if path.split('/').any(|part| part == "..") {
             return None;
         }
-        let path = self.folder.join(path.trim_start_matches('/'));
-        if path.is_file() { std::fs::File::open(path).ok() } else { None }
+        let file = self.folder.join(path.trim_start_matches('/'));
+        if !file.is_file() {
+            self.bring(path, &file).ok()?;
+        }
+        std::fs::File::open(file).ok()
+    }
+
+    fn bring(&self, path: &str, file: &Path) -> io::Result<()> {
+        let origin = self.origin.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let folder = file.parent().unwrap_or(file);
+        std::fs::create_dir_all(folder)?;
+        let temporary = folder.join(format!(".{:?}", std::thread::current().id()));
+        let brought = origin(path, &temporary).and_then(|()| std::fs::rename(&temporary, file));
+        if brought.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        brought
     }
 }
 

@@ -42,7 +42,11 @@ pub(super) fn download(store: &Store, wanted: &Download, transfer: &Transfer, st
     };
     transfer.found(part.length());
     let mut fetching = Fetching { store, wanted, transfer, stop, part, differs: None };
-    let failure = match fetching.mirrors_in_turn() {
+    let synced = fetching.mirrors_in_turn().and_then(|()| {
+        let full = |source| store.write_failed(&wanted.label, wanted.size, source);
+        fetching.part.sync().map_err(full)
+    });
+    let failure = match synced {
         Ok(()) => {
             fetching.part.finish(&entry)?;
             store.seen().insert(wanted.sha256.clone());

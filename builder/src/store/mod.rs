@@ -28,6 +28,9 @@ pub use http::{Answer, Network};
 /// What the store's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// How files begin that have no digest yet.
+const TEMPORARY: &str = "new-";
+
 /// One file to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
@@ -64,9 +67,12 @@ impl Fetched {
             text += &format!(", {} from the store", self.kept);
         }
         if self.new > 0 {
-            text += &format!(", {} new ({})", self.new, progress::rate(self.received, self.took));
+            text += &format!(", {} new", self.new);
         }
-        progress.stage_timed("fetched", text, self.took);
+        match self.received {
+            0 => progress.stage_timed("fetched", text, self.took),
+            received => progress.stage_rated("fetched", text, self.took, received),
+        }
     }
 }
 
@@ -99,6 +105,7 @@ impl Store {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).map_err(Error::io("making the folder", &folder))?;
         }
+        sweep(&root.join("partial"));
         let agent = http::agent(&network);
         Ok(Self { root, network, agent, verified: Mutex::default() })
     }
@@ -206,7 +213,8 @@ impl Store {
     /// It can't be read or written.
     pub fn insert_reader(&self, label: &str, reader: &mut dyn Read) -> Result<(String, u64)> {
         let folder = self.root.join("partial");
-        let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(Error::io("making a file in", &folder))?;
+        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&folder);
+        let mut file = file.map_err(Error::io("making a file in", &folder))?;
         let mut writer = Hashing { inner: file.as_file_mut(), digest: Sha256::new() };
         let size = io::copy(reader, &mut writer).map_err(|source| self.write_failed(label, 0, source))?;
         let sha256 = hexadecimal(&writer.digest.finalize());
@@ -239,6 +247,18 @@ impl Store {
             }
             _ => Error::Io { doing: "writing below", path: self.root.clone(), source },
         }
+    }
+}
+
+/// Removes what runs that were killed have left without a lock to tell whether it is still in use: by its age.
+fn sweep(folder: &Path) {
+    let old = |entry: &fs::DirEntry| {
+        let unlocked = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|time| time.elapsed().ok());
+        unlocked && age.is_some_and(|age| age > Duration::from_secs(24 * 3600))
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(old) {
+        let _ = fs::remove_file(entry.path());
     }
 }
 

@@ -98,9 +98,13 @@ impl Part {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Syncs the bytes and gives them their final name.
+    /// Sees to it that the bytes are on the disk; where they do not fit, some file systems tell only now.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives the bytes their final name.
     pub fn finish(self, entry: &Path) -> Result<()> {
-        self.file.sync_all().map_err(Error::io("syncing", &self.path))?;
         make_parent(entry)?;
         fs::rename(&self.path, entry).map_err(Error::io("renaming to", entry))?;
         let folder = entry.parent().unwrap_or(entry);

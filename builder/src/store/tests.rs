@@ -314,6 +314,22 @@ fn a_kept_reader_is_found_by_its_digest() {
 }
 
 #[test]
+fn the_test_mirror_relays_what_it_lacks_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = |path: &str, file: &Path| match path {
+        "/deep/file" => fs::write(file, "text"),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    };
+    let mirror = Mirror::relay(folder.path(), Box::new(origin)).unwrap();
+    let scene = Scene::new();
+    let get = |name: &str| scene.store().get(name, &format!("{}{name}", mirror.url()), 9).unwrap();
+    assert_eq!(get("/deep/file"), Answer::Found(b"text".to_vec()));
+    assert!(matches!(get("/other"), Answer::Absent(_)));
+    fs::write(folder.path().join("deep/file"), "kept").unwrap();
+    assert_eq!(get("/deep/file"), Answer::Found(b"kept".to_vec()));
+}
+
+#[test]
 fn a_small_file_is_read_into_memory_within_its_limit() {
     let scene = Scene::new();
     scene.offer("InRelease", b"text");
@@ -324,6 +340,20 @@ fn a_small_file_is_read_into_memory_within_its_limit() {
     assert!(store.get("InRelease", &url, 3).unwrap_err().to_string().contains("more than 3 bytes"));
     let absent = store.get("x", &format!("{}/x", scene.mirror.url()), 4).unwrap();
     assert_eq!(absent, Answer::Absent("404 Not Found".to_owned()));
+}
+
+#[test]
+fn what_killed_runs_left_is_swept_up_after_a_day() {
+    let scene = Scene::new();
+    let store = scene.store();
+    let partial = store.root.join("partial");
+    for (name, hours) in [("new-old", 25), ("new-young", 1), ("digest.part", 25)] {
+        let file = File::create(partial.join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+    }
+    drop(scene.store());
+    assert!(!partial.join("new-old").exists());
+    assert!(partial.join("new-young").exists() && partial.join("digest.part").exists());
 }
 
 /// On a full disk: a tmpfs of 1 MiB, in a mount namespace of its own, which needs root or user namespaces.

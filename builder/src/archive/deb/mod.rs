@@ -13,6 +13,7 @@ mod package;
 mod relation;
 mod release;
 mod signature;
+mod solution_cache;
 mod solve;
 mod suite;
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub use error::{Error, Result};
 pub use mirrors::Mirrors;
 pub use package::{Package, Solution};
 pub use signature::Keyring;
+pub use solution_cache::solve_once;
 pub use solve::{Wanted, solve};
