@@ -59,14 +59,37 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The disk whose folder in sysfs is `folder`.
 fn disk(folder: &Path) -> io::Result<Disk> {
-    let sectors = fs::read_to_string(folder.join("size"))?;
-    let sectors: u64 = sectors.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, sectors))?;
+    let bytes = bytes(folder)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // NVMe, SCSI, virtio, NVMe again, SD cards: each kind of disk says it elsewhere.
     let files = ["wwid", "device/wwid", "serial", "device/serial", "device/cid"];
     let told = |file: &&str| fs::read_to_string(folder.join(file)).ok();
     let identifier = files.iter().filter_map(told).map(|text| text.trim().to_owned()).find(|text| !text.is_empty());
-    Ok(Disk { name, bytes: sectors.saturating_mul(SECTOR), identifier })
+    Ok(Disk { name, bytes, identifier })
+}
+
+/// Bytes of `disk` that no partition takes; `None` where it has no partitions at all.
+///
+/// # Errors
+/// The failing system call's.
+pub fn unpartitioned(machine: &Machine, disk: &Disk) -> io::Result<Option<u64>> {
+    let folder = fs::canonicalize(machine.path(&format!("/sys/block/{}", disk.name)))?;
+    let partitions: Vec<PathBuf> =
+        entries(&folder)?.into_iter().filter(|entry| entry.join("partition").exists()).collect();
+    let mut taken = 0_u64;
+    for partition in &partitions {
+        taken = taken.saturating_add(bytes(partition)?);
+    }
+    Ok((!partitions.is_empty()).then(|| disk.bytes.saturating_sub(taken)))
+}
+
+/// The size of the disk or partition at `folder`.
+fn bytes(folder: &Path) -> io::Result<u64> {
+    let sectors = fs::read_to_string(folder.join("size"))?;
+    let number = sectors.trim().parse::<u64>();
+    number
+        .map(|sectors| sectors.saturating_mul(SECTOR))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, sectors))
 }
 
 /// Whole disks on which there is nothing: no partition, no file system, and nobody who holds them; the largest first.

@@ -127,6 +127,14 @@ impl Recorded {
         self
     }
 
+    /// The file system at `point` can't be written.
+    pub(crate) fn read_only(mut self, point: &str) -> Self {
+        for (_, space) in self.answers.spaces.iter_mut().filter(|(at, _)| at == Path::new(point)) {
+            space.read_only = true;
+        }
+        self
+    }
+
     pub(crate) fn boot(self, id: &str, uptime: &str) -> Self {
         self.file("/proc/sys/kernel/random/boot_id", id).file("/proc/uptime", uptime)
     }
@@ -172,21 +180,26 @@ impl Recorded {
 
     /// What the check `id` answers on this machine to an appliance with `requirements`, at a site.
     pub(crate) fn run(&self, id: &str, requirements: &Requirements, site: Option<&Site>) -> Answer {
-        let appliance = Appliance {
-            name: "hello".to_owned(),
-            version: "1".to_owned(),
-            base: "debian-13".to_owned(),
-            os: OsRelease { id: "debian".to_owned(), version_id: "13".to_owned() },
-            locked: "2026-11-20T00:00:00Z".parse().unwrap(),
-            platform: Platform::Docker { probe_image: "probe".to_owned(), projects: Vec::new() },
-            requirements: requirements.clone(),
-        };
+        let appliance = appliance(requirements);
         let check = crate::checks::all().find(|check| check.id == id).unwrap();
         assert!((check.applies)(&appliance), "{id} is not asked for");
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let (machine, site_dir) = (self.machine(), self.folder.path());
         let phase = Phase::Admission;
         (check.run)(&Context { appliance: &appliance, site, site_dir, machine: &machine, now, phase })
+    }
+}
+
+/// An appliance with `requirements`, locked on 2026-11-20.
+pub(crate) fn appliance(requirements: &Requirements) -> Appliance {
+    Appliance {
+        name: "hello".to_owned(),
+        version: "1".to_owned(),
+        base: "debian-13".to_owned(),
+        os: OsRelease { id: "debian".to_owned(), version_id: "13".to_owned() },
+        locked: "2026-11-20T00:00:00Z".parse().unwrap(),
+        platform: Platform::Docker { probe_image: "probe".to_owned(), projects: Vec::new() },
+        requirements: requirements.clone(),
     }
 }
 

@@ -1,0 +1,80 @@
+//! What this admin does about a file system that is too small.
+
+use super::place::Place;
+use crate::facts::block::{self, Disk};
+use crate::facts::{Machine, hypervisor};
+use crate::requirements::DataFolder;
+use crate::units::{Size, Unit};
+
+/// What to do about a mount point without its file system.
+pub(super) fn mount(point: &str) -> String {
+    format!(
+        "mount {point}; where that fails, dmesg and findmnt --fstab say why, and blkid which file systems there are"
+    )
+}
+
+/// What to do about a file system that can't be written.
+pub(super) fn read_only(place: &Place) -> String {
+    let point = place.point();
+    format!("see what broke it: dmesg; then umount {point}, fsck {}, mount {point}", place.mount.source)
+}
+
+/// How the file system of `folder` gets larger than `wanted`.
+pub(super) fn larger(machine: &Machine, folder: &DataFolder, place: &Place, wanted: Size) -> String {
+    let disk = block::disk_under(machine, &place.mount.device).ok().flatten();
+    if let Some(disk) = &disk {
+        let rest = block::unpartitioned(machine, disk).ok().flatten().unwrap_or_default();
+        // Less than that is what alignment and table take anyhow, and no help.
+        if rest >= 1 << 30 && place.space.size.saturating_add(rest) >= wanted.bytes() {
+            return format!(
+                "{} of /dev/{} are not partitioned: firmware-checks machine grow; where that fails, journalctl -b -u firstlight-grow",
+                told(rest),
+                disk.name
+            );
+        }
+    }
+    let unused = block::unused(machine).unwrap_or_default();
+    if let Some(unused) = unused.first().filter(|unused| unused.bytes >= wanted.bytes()) {
+        return use_disk(machine, folder, place, unused);
+    }
+    let name = disk.map_or_else(|| place.mount.source.clone(), |disk| format!("/dev/{}", disk.name));
+    match hypervisor::kind(machine) {
+        Ok(kind) if kind.is_virtual() => {
+            format!(
+                "let the hypervisor enlarge the disk {name} until {} has {wanted}, then firmware-checks machine grow",
+                place.point()
+            )
+        }
+        _ => format!(
+            "no unused disk was found: build in one of more than {wanted}, or install on a larger disk than {name}"
+        ),
+    }
+}
+
+/// How there comes to be `wanted` free space for `folder`.
+pub(super) fn emptier(machine: &Machine, folder: &DataFolder, place: &Place, wanted: Size) -> String {
+    let needed = place.space.size.saturating_sub(place.space.available).saturating_add(wanted.bytes());
+    let larger = larger(machine, folder, place, wanted.like(needed));
+    let point = place.point();
+    format!("see what fills it: du -xh --max-depth=2 {point} | sort -h | tail; or {larger}")
+}
+
+/// How `folder` comes to lie on a disk that nobody uses.
+fn use_disk(machine: &Machine, folder: &DataFolder, place: &Place, unused: &Disk) -> String {
+    let path = block::lasting_path(machine, unused);
+    let begins = format!("/dev/{} ({}, empty) is not used: mkfs.ext4 {path}", unused.name, told(unused.bytes));
+    let DataFolder { path: folder, .. } = folder;
+    if place.point() == *folder {
+        return format!(
+            "{begins}; in /etc/fstab put {path} in the place of the first field of the line for {folder}; restart"
+        );
+    }
+    format!("{begins}; echo '{path} {folder} ext4 nofail 0 2' >> /etc/fstab; mkdir -p {folder}; mount {folder}")
+}
+
+/// A disk's size as its maker prints it.
+fn told(bytes: u64) -> Size {
+    let units = [Unit::TB, Unit::GB, Unit::MB];
+    let unit = units.into_iter().find(|unit| bytes >= unit.bytes()).unwrap_or(Unit::B);
+    Size::new(1, unit).like(bytes)
+}
