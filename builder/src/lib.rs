@@ -18,6 +18,7 @@ pub mod recipe;
 pub mod resolve;
 pub mod rootfs;
 pub mod sandbox;
+pub mod stage;
 pub mod store;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Lays out the files of packages, as `dpkg-deb --fsys-tarfile` and tar would, without running anything.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZero;
@@ -10,9 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tar::EntryType;
+use xattr::FileExt;
 
 use super::deb::{self, Error, Member};
 use super::tree::{Owner, Place, Tree, set_mode};
+
+/// Begins the PAX record of an extended attribute in an archive of ours, in hexadecimal: the tar crate ends a record at
+/// the first line feed, which capabilities (binary) may hold.
+pub(super) const XATTR_HEX: &str = "FIRSTLIGHT.xattr.";
 
 /// Whose the extracted files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,11 +189,20 @@ fn finish(
     let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
     for extension in extensions {
         let extension = extension?;
-        if let Some(name) = extension.key_bytes().strip_prefix(b"SCHILY.xattr.") {
-            xattr::FileExt::set_xattr(file, std::ffi::OsStr::from_bytes(name), extension.value_bytes())?;
+        let (key, value) = (extension.key_bytes(), extension.value_bytes());
+        if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+            file.set_xattr(OsStr::from_bytes(name), value)?;
+        } else if let Some(name) = key.strip_prefix(XATTR_HEX.as_bytes()) {
+            file.set_xattr(OsStr::from_bytes(name), &from_hex(value)?)?;
         }
     }
     Ok(())
+}
+
+fn from_hex(digits: &[u8]) -> io::Result<Vec<u8>> {
+    let byte = |pair: &[u8]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    bytes.ok_or_else(|| io::Error::other("an extended attribute is not hexadecimal"))
 }
 
 #[cfg(test)]

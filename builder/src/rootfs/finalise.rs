@@ -92,13 +92,13 @@ fn presets(path: &Path, text: &str) -> Result<Vec<(String, bool)>, Error> {
     Ok(units)
 }
 
-/// Sets every modification time later than `released` to it.
+/// Sets every modification time later than `released` to it, and drops fractions of a second, which an archive does
+/// not keep either.
 fn clamp(root: &Path, released: i64) -> Result<(), Error> {
     let failed = |path: &Path, source: io::Error| {
         let inside = path.strip_prefix(root).unwrap_or(path);
         Error::io("dating", inside)(source)
     };
-    let time = TimeSpec::new(released, 0);
     for entry in WalkDir::new(root) {
         let entry = entry.map_err(|error| {
             let path = error.path().map(PathBuf::from).unwrap_or_default();
@@ -106,7 +106,8 @@ fn clamp(root: &Path, released: i64) -> Result<(), Error> {
         })?;
         let path = entry.path();
         let metadata = std::fs::symlink_metadata(path).map_err(|error| failed(path, error))?;
-        if (metadata.mtime(), metadata.mtime_nsec()) > (released, 0) {
+        if metadata.mtime() > released || metadata.mtime_nsec() != 0 {
+            let time = TimeSpec::new(metadata.mtime().min(released), 0);
             utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink)
                 .map_err(|error| failed(path, error.into()))?;
         }

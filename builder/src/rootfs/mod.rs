@@ -1,6 +1,7 @@
 //! A root file system from packages.
 
 pub mod accounts;
+pub mod archive;
 mod clean;
 mod control;
 mod deb;

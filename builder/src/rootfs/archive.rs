@@ -1,0 +1,159 @@
+//! A root file system as one tar file, and back: everything that a file system keeps of a tree, in one order.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use tar::{Builder, EntryType, Header};
+use walkdir::WalkDir;
+
+use super::Error;
+use super::extract::{self, Failure, Owners};
+use super::tree::Tree;
+
+/// Writes the tree `root` to the new file `tar`: sorted by name, with numeric owners, extended attributes and hard
+/// links, and no modification time later than `released` (seconds since 1970).
+///
+/// # Errors
+/// [`Error::Io`], also for an entry that is neither file, folder nor link.
+pub fn save(root: &Path, tar: &Path, released: i64) -> Result<(), Error> {
+    let writing = |source| Error::Io { doing: "writing the archive", path: tar.to_owned(), source };
+    let file = File::create(tar).map_err(writing)?;
+    let mut builder = Builder::new(BufWriter::with_capacity(1 << 20, file));
+    let mut linked = BTreeMap::new();
+    for entry in WalkDir::new(root).min_depth(1).sort_by_file_name() {
+        let entry = entry.map_err(|error| Error::Io {
+            doing: "listing",
+            path: error.path().unwrap_or(root).to_owned(),
+            source: error.into(),
+        })?;
+        let inside = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        append(&mut builder, entry.path(), inside, released, &mut linked).map_err(Error::io("archiving", inside))?;
+    }
+    let finish = |builder: Builder<BufWriter<File>>| builder.into_inner()?.flush();
+    finish(builder).map_err(writing)
+}
+
+fn append(
+    builder: &mut Builder<impl Write>,
+    path: &Path,
+    inside: &Path,
+    released: i64,
+    linked: &mut BTreeMap<(u64, u64), PathBuf>,
+) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    let mut header = Header::new_gnu();
+    header.set_mode(metadata.mode() & 0o7777);
+    header.set_uid(metadata.uid().into());
+    header.set_gid(metadata.gid().into());
+    header.set_mtime(u64::try_from(metadata.mtime().min(released)).unwrap_or(0));
+    header.set_size(0);
+    if metadata.is_symlink() {
+        header.set_entry_type(EntryType::Symlink);
+        return builder.append_link(&mut header, inside, fs::read_link(path)?);
+    }
+    if metadata.is_file() && metadata.nlink() > 1 {
+        if let Some(first) = linked.get(&(metadata.dev(), metadata.ino())) {
+            header.set_entry_type(EntryType::Link);
+            return builder.append_link(&mut header, inside, first);
+        }
+        linked.insert((metadata.dev(), metadata.ino()), inside.to_owned());
+    }
+    append_attributes(builder, path)?;
+    if metadata.is_dir() {
+        header.set_entry_type(EntryType::Directory);
+        builder.append_data(&mut header, inside, io::empty())
+    } else if metadata.is_file() {
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(metadata.len());
+        builder.append_data(&mut header, inside, File::open(path)?)
+    } else {
+        Err(io::Error::other("it is neither file, folder nor link"))
+    }
+}
+
+fn append_attributes(builder: &mut Builder<impl Write>, path: &Path) -> io::Result<()> {
+    let mut attributes = BTreeMap::new();
+    for name in xattr::list(path)? {
+        let text = name.to_str().ok_or_else(|| io::Error::other("an extended attribute's name is not UTF-8"))?;
+        if let Some(value) = xattr::get(path, &name)? {
+            attributes.insert(format!("{}{text}", extract::XATTR_HEX), hex(&value).into_bytes());
+        }
+    }
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    builder.append_pax_extensions(attributes.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Lays out in the empty folder `root` what [`save`] wrote to `tar`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn restore(tar: &Path, root: &Path) -> Result<(), Error> {
+    let reading = |source| Error::Io { doing: "restoring from the archive", path: tar.to_owned(), source };
+    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
+    let mut file = BufReader::with_capacity(1 << 20, File::open(tar).map_err(reading)?);
+    extract::unpack(&mut file, &tree, Owners::Keep).map_err(|failure| match failure {
+        Failure::Archive(source) => reading(source),
+        Failure::Refused(path, reason) => reading(io::Error::other(format!("`{}`: {reason}", path.display()))),
+        Failure::Write(path, source) => Error::Io { doing: "restoring", path, source },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::create_dir_all(path("usr/bin")).unwrap();
+        fs::write(path("usr/bin/ping"), "x").unwrap();
+        fs::set_permissions(path("usr/bin/ping"), fs::Permissions::from_mode(0o4755)).unwrap();
+        fs::hard_link(path("usr/bin/ping"), path("usr/bin/ping6")).unwrap();
+        symlink("a".repeat(300), path("long")).unwrap();
+        let deep = path(&format!("{}/{}", "d".repeat(120), "e".repeat(120)));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("f"), "y").unwrap();
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o1750)).unwrap();
+        xattr::set(path("usr/bin/ping"), "user.test", b"\0binary\n").unwrap();
+        root
+    }
+
+    #[test]
+    fn a_restored_tree_gives_the_same_archive() {
+        let (work, root) = (tempfile::tempdir().unwrap(), tree());
+        let (first, second) = (work.path().join("1"), work.path().join("2"));
+        save(root.path(), &first, 1_000).unwrap();
+        let restored = work.path().join("root");
+        fs::create_dir(&restored).unwrap();
+        restore(&first, &restored).unwrap();
+        save(&restored, &second, 1_000).unwrap();
+        assert!(fs::read(&first).unwrap() == fs::read(&second).unwrap());
+        assert_eq!(xattr::get(restored.join("usr/bin/ping"), "user.test").unwrap().unwrap(), b"\0binary\n");
+        let stat = |name: &str| fs::symlink_metadata(restored.join(name)).unwrap();
+        assert_eq!(stat("usr/bin/ping").ino(), stat("usr/bin/ping6").ino());
+        assert_eq!((stat("usr/bin/ping").mode() & 0o7777, stat("usr").mtime()), (0o4755, 1_000));
+        assert_eq!(fs::read_link(restored.join("long")).unwrap(), PathBuf::from("a".repeat(300)));
+    }
+
+    #[test]
+    fn an_archive_that_was_cut_off_is_an_error() {
+        let (work, root) = (tempfile::tempdir().unwrap(), tree());
+        let archive = work.path().join("1");
+        save(root.path(), &archive, 1_000).unwrap();
+        let length = fs::metadata(&archive).unwrap().len();
+        File::options().write(true).open(&archive).unwrap().set_len(length - 2000).unwrap();
+        let restored = tempfile::tempdir().unwrap();
+        restore(&archive, restored.path()).unwrap_err();
+    }
+}
