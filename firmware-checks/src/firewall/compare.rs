@@ -88,19 +88,53 @@ fn strip(value: &mut Value) {
     }
 }
 
-/// The lines of a listing; the elements of a set, which may go over several lines, as one.
+/// The rules and sets of a listing, one line each; the elements of a set, which may go over several lines, beside
+/// the set's name.
 fn joined(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut open = false;
+    let (mut open, mut set) = (false, "");
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "}") {
+        set = line.strip_prefix("set ").and_then(|rest| rest.strip_suffix(" {")).unwrap_or(set);
         match lines.last_mut() {
             Some(last) if open => {
                 last.push(' ');
                 last.push_str(line);
             }
+            _ if line.starts_with("elements") => lines.push(format!("set {set}: {line}")),
             _ => lines.push(line.to_owned()),
         }
-        open = lines.last().is_some_and(|last| last.starts_with("elements") && !last.ends_with('}'));
+        open = lines.last().is_some_and(|last| last.contains(": elements = {") && !last.ends_with('}'));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_told_in_one_line_with_their_set() {
+        let text = "table inet firstlight {\n\tset local6 {\n\t\ttype ipv6_addr\n\t\telements = { 2001:db8::/64,\n\t\t\t     \
+                    fe80::/10 }\n\t}\n\tchain prerouting {\n\t\tiifname \"lo\" accept\n\t}\n}\n";
+        let lines = joined(text);
+        assert!(lines.contains(&"set local6: elements = { 2001:db8::/64, fe80::/10 }".to_owned()), "{lines:?}");
+        assert_eq!(lines.last().map(String::as_str), Some("iifname \"lo\" accept"));
+    }
+
+    #[test]
+    fn handles_and_counts_are_no_difference_and_anything_else_is() {
+        let listed = |text: &str| {
+            let mut value: Value = serde_json::from_str(text).unwrap();
+            strip(&mut value);
+            value
+        };
+        let one =
+            listed(r#"{"rule": {"handle": 4, "expr": [{"counter": {"packets": 7, "bytes": 9}}, {"drop": null}]}}"#);
+        let same =
+            listed(r#"{"rule": {"handle": 5, "expr": [{"counter": {"packets": 0, "bytes": 0}}, {"drop": null}]}}"#);
+        let other =
+            listed(r#"{"rule": {"handle": 4, "expr": [{"counter": {"packets": 7, "bytes": 9}}, {"accept": null}]}}"#);
+        assert_eq!(one, same);
+        assert_ne!(one, other);
+    }
 }

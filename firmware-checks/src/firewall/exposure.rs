@@ -237,11 +237,16 @@ impl Exposure {
             let before = neighbours(network.first())[0];
             [before, Some(network.first()), Some(network.last()), neighbours(network.last())[1]]
         });
+        let borders: BTreeSet<IpAddr> = borders.flatten().collect();
+        let can_send = |address: &IpAddr| {
+            !address.is_loopback()
+                && !address.is_multicast()
+                && !address.is_unspecified()
+                && !is_zero_or_broadcast(*address)
+        };
+        // Somebody from nowhere in particular comes first: that is what an admin understands best.
         let outside = self.ends.iter().map(|ends| ends.outside);
-        let all: BTreeSet<IpAddr> = outside.chain(borders.flatten()).collect();
-        let can_send =
-            |address: &IpAddr| !address.is_loopback() && !address.is_multicast() && !address.is_unspecified();
-        all.into_iter().filter(can_send).filter(|address| !is_zero_or_broadcast(*address)).collect()
+        outside.chain(borders).filter(can_send).collect()
     }
 }
 

@@ -21,11 +21,8 @@ impl Evidence {
     pub(super) fn others(&self, machine: &Machine) -> Result<Finding, CouldNotRun> {
         let names: Vec<String> =
             self.exposure.ports().map(|port| number(port.protocol, port.port, port.port)).collect();
-        let required = if names.is_empty() {
-            "nothing let in".into()
-        } else {
-            format!("nothing else let in than {}", listed(&names))
-        };
+        let required =
+            if names.is_empty() { "nothing let in".into() } else { format!("nothing let in but {}", listed(&names)) };
         let open = self.open();
         if !open.is_empty() {
             return Ok(self.told(&open, machine, required));
