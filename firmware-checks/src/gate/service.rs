@@ -16,6 +16,7 @@ use crate::checks::run::Scene;
 use crate::console;
 use crate::facts::{Machine, network};
 use crate::files;
+use crate::firewall;
 use crate::report::{Gate, Report, Verdict};
 use crate::site;
 
@@ -135,6 +136,11 @@ impl Service {
     }
 
     fn judge(&mut self) -> Report {
+        // What a recipe calls `local` is the networks that the machine is in now.
+        logged(
+            "filling the machine's networks into the firewall",
+            firewall::refresh().map(drop).map_err(io::Error::other),
+        );
         let scene: Arc<Scene> = judge::scene(&self.appliance, &self.machine);
         let phase = if self.gate == Gate::Shut { Phase::Admission } else { Phase::Acceptance };
         let first = self.told.is_none();
