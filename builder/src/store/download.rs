@@ -116,10 +116,9 @@ impl Fetching<'_> {
     fn attempt(&mut self, url: &str) -> Result<Outcome> {
         let resumed = self.part.length() > 0;
         // An earlier run may have been killed between the last byte and the rename.
-        if self.part.length() < self.wanted.size || self.wanted.size == 0 {
-            if let Err(failure) = self.receive(url)? {
-                return Ok(Outcome::Failed(failure));
-            }
+        let is_whole = self.part.length() == self.wanted.size && self.wanted.size > 0;
+        if !is_whole && let Err(failure) = self.receive(url)? {
+            return Ok(Outcome::Failed(failure));
         }
         let found = self.part.sha256();
         if self.part.length() == self.wanted.size && found == self.wanted.sha256 {

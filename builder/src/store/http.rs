@@ -29,8 +29,8 @@ impl Default for Network {
             connections: 8,
             connect: Duration::from_secs(15),
             stall: Duration::from_secs(30),
-            rounds: 4,
-            pause: Duration::from_millis(500),
+            rounds: 3,
+            pause: Duration::from_secs(1),
         }
     }
 }

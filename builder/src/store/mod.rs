@@ -169,11 +169,9 @@ impl Store {
                     Ok(true) => drop(new.fetch_add(1, Ordering::Relaxed)),
                     Ok(false) => {}
                     Err(error) => {
+                        // Before the others are stopped: theirs is a consequence, this is the cause.
+                        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                         stop.store(true, Ordering::Relaxed);
-                        let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        if first.is_none() {
-                            *first = Some(error);
-                        }
                     }
                 }
             }

@@ -116,7 +116,7 @@ fn a_later_run_resumes_what_an_earlier_one_left() {
     let wanted = scene.offer("big", &content(900_000));
     scene.mirror.fail("big", Fault::Truncate(300_000), 1);
     scene.mirror.fail("big", Fault::Status(404), 1);
-    assert!(matches!(fetch(&scene.store(), &[wanted.clone()]), Err(Error::Unavailable { .. })));
+    assert!(matches!(fetch(&scene.store(), std::slice::from_ref(&wanted)), Err(Error::Unavailable { .. })));
     assert!(scene.store().path(&wanted.sha256).is_none());
     fetch(&scene.store(), &[wanted]).unwrap();
     assert_eq!(scene.mirror.requests().last().unwrap().from, Some(300_000));
@@ -128,7 +128,7 @@ fn a_server_without_ranges_is_asked_for_the_whole_file() {
     let wanted = scene.offer("big", &content(900_000));
     scene.mirror.fail("big", Fault::Truncate(300_000), 1);
     scene.mirror.fail("big", Fault::IgnoreRange, 1);
-    fetch(&scene.store(), &[wanted.clone()]).unwrap();
+    fetch(&scene.store(), std::slice::from_ref(&wanted)).unwrap();
     assert_eq!(fs::read(scene.store().path(&wanted.sha256).unwrap()).unwrap(), content(900_000));
 }
 
@@ -138,13 +138,13 @@ fn a_partial_file_is_never_trusted_without_the_final_digest() {
     let store = scene.store();
     let wanted = scene.offer("big", &content(900_000));
     fs::write(store.partial(&wanted.sha256), vec![7; 400_000]).unwrap();
-    fetch(&store, &[wanted.clone()]).unwrap();
+    fetch(&store, std::slice::from_ref(&wanted)).unwrap();
     assert_eq!(fs::read(store.path(&wanted.sha256).unwrap()).unwrap(), content(900_000));
     // Too long, and just as long as it should be.
     for size in [900_001, 900_000] {
         fs::remove_file(store.entry(&wanted.sha256)).unwrap();
         fs::write(store.partial(&wanted.sha256), vec![7; size]).unwrap();
-        fetch(&store, &[wanted.clone()]).unwrap();
+        fetch(&store, std::slice::from_ref(&wanted)).unwrap();
     }
     assert_eq!(fs::read(store.path(&wanted.sha256).unwrap()).unwrap(), content(900_000));
 }
@@ -164,7 +164,7 @@ fn a_flipped_bit_is_told_with_both_digests_and_nothing_is_kept() {
     let scene = Scene::new();
     let wanted = scene.offer("big", &content(100_000));
     scene.mirror.fail("big", Fault::FlipBit(50_000), 9);
-    let error = fetch(&scene.store(), &[wanted.clone()]).unwrap_err();
+    let error = fetch(&scene.store(), std::slice::from_ref(&wanted)).unwrap_err();
     let mut other = content(100_000);
     other[50_000] ^= 1;
     let text = error.to_string();
@@ -257,12 +257,12 @@ fn a_truncated_or_poisoned_entry_is_noticed_and_replaced() {
     let scene = Scene::new();
     let wanted = scene.offer("file", &content(200_000));
     let store = scene.store();
-    fetch(&store, &[wanted.clone()]).unwrap();
+    fetch(&store, std::slice::from_ref(&wanted)).unwrap();
     for damage in [content(100_000), vec![0; 200_000]] {
         fs::write(store.entry(&wanted.sha256), damage).unwrap();
         let later = scene.store();
         assert!(later.path(&wanted.sha256).is_none());
-        assert_eq!(fetch(&later, &[wanted.clone()]).unwrap().new, 1);
+        assert_eq!(fetch(&later, std::slice::from_ref(&wanted)).unwrap().new, 1);
         assert_eq!(fs::read(later.path(&wanted.sha256).unwrap()).unwrap(), content(200_000));
     }
 }
@@ -379,7 +379,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let scene = Scene::new();
     let wanted = scene.offer("big", &content(3_000_000));
     let store = Store::with_network(&folder, quick()).unwrap();
-    let text = fetch(&store, &[wanted.clone()]).unwrap_err().to_string();
+    let text = fetch(&store, std::slice::from_ref(&wanted)).unwrap_err().to_string();
     assert!(text.contains("storing big (3,000,000 bytes)") && text.contains("no space left on the device"), "{text}");
     assert!(text.contains("hint:"), "{text}");
     let left = walkdir::WalkDir::new(&folder).into_iter().filter(|entry| entry.as_ref().unwrap().path().is_file());
