@@ -10,7 +10,9 @@ use serde::Serialize;
 use crate::archive::deb::Solution;
 use crate::disk::layout::{self, Content, Layout, MIB, Part};
 use crate::progress;
-use crate::recipe::Loaded;
+use crate::recipe::key::KeyPath;
+use crate::recipe::problem::Problem;
+use crate::recipe::{self, Loaded};
 use crate::resolve::Resolved;
 use crate::store::Store;
 
@@ -81,6 +83,9 @@ pub enum Error {
     /// The recipe's partitions don't fit their content.
     #[error("planning the disk")]
     Layout(#[from] layout::Error),
+    /// The same, of a size that the recipe gives.
+    #[error("planning the disk")]
+    Recipe(#[from] recipe::Error),
     /// An archive of a container image could not be measured.
     #[error("reading {path}")]
     Archive {
@@ -105,7 +110,7 @@ pub fn plan(recipe: &Loaded, resolved: &Resolved, store: &Store) -> Result<Plan,
     };
     let bytes = root.installed_bytes + root.image_bytes + GENERATED;
     // Where files are as small as those of a system are, one inode stands for 16 KiB.
-    let disk = Layout::new(&recipe.recipe.disk, Content { bytes, inodes: bytes / (16 << 10) })?;
+    let disk = disk(recipe, Content { bytes, inodes: bytes / (16 << 10) })?;
     Ok(Plan {
         name: recipe.recipe.name.clone(),
         version: recipe.recipe.version.clone(),
@@ -116,6 +121,19 @@ pub fn plan(recipe: &Loaded, resolved: &Resolved, store: &Store) -> Result<Plan,
         images,
         disk,
         requirements: recipe.recipe.requirements.clone(),
+    })
+}
+
+fn disk(recipe: &Loaded, content: Content) -> Result<Layout, Error> {
+    Layout::new(&recipe.recipe.disk, content).map_err(|error| match error {
+        layout::Error::RootTooSmall { found, required, default } => {
+            let at = KeyPath::root().key("disk").key("root");
+            let problem = Problem::value(at, format!("the root partition is smaller than its content: {found}"))
+                .label(format!("expected at least about {required}"))
+                .hint(format!("without `disk.root` it gets room to spare: {default}"));
+            recipe.refuse(problem).into()
+        }
+        other => other.into(),
     })
 }
 

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::archive::deb::{self, Archive, Keyring, Mirrors, Solution, Wanted};
 use crate::progress::Progress;
-use crate::recipe::{Fingerprint, Loaded};
+use crate::recipe::problem::Problem;
+use crate::recipe::{self, Fingerprint, Loaded};
 use crate::rootfs::{self, extract};
 use crate::store::{self, Store};
 
@@ -32,6 +33,9 @@ pub enum Error {
     /// The archive can't be used, or no set of packages fits.
     #[error("resolving the recipe")]
     Archive(#[from] deb::Error),
+    /// The recipe names a package that the base does not have.
+    #[error("resolving the recipe")]
+    Recipe(#[from] recipe::Error),
     /// A download failed.
     #[error("fetching the tools")]
     Store(#[from] store::Error),
@@ -75,13 +79,26 @@ pub fn resolve(
     let archive = Archive::open(&recipe.base, &Keyring::parse(&armored)?, mirrors, store, progress, now)?;
     let tools = tools_root(&archive, &recipe.base.tools, store, cache, progress)?;
     let wanted = Wanted { packages: &recipe.packages(), recommends: false, essential: true };
-    let system = deb::solve(&archive, &tools, &wanted)?;
+    let system = solve(recipe, &archive, &tools, &wanted)?;
     let mut images = Vec::new();
     for (index, image) in recipe.recipe.images.iter().enumerate().filter(|(_, image)| !image.packages.is_empty()) {
         let wanted = Wanted { packages: &image.packages, recommends: false, essential: false };
-        images.push((index, deb::solve(&archive, &tools, &wanted)?));
+        images.push((index, solve(recipe, &archive, &tools, &wanted)?));
     }
     Ok(Resolved { archive, tools, system, images })
+}
+
+fn solve(recipe: &Loaded, archive: &Archive, tools: &Path, wanted: &Wanted<'_>) -> Result<Solution, Error> {
+    deb::solve(archive, tools, wanted).map_err(|error| unknown(recipe, &error).unwrap_or_else(|| error.into()))
+}
+
+/// An unknown package is told at the line of the recipe that names it.
+fn unknown(recipe: &Loaded, error: &deb::Error) -> Option<Error> {
+    let deb::Error::UnknownPackage { name, place, nearest } = error else { return None };
+    let problem = Problem::value(recipe.names_package(name)?, format!("there is no package `{name}`"))
+        .label(format!("not in {place}"))
+        .perhaps(nearest.as_ref().map(|near| format!("did you mean `{near}`?")));
+    Some(recipe.refuse(problem).into())
 }
 
 /// The folder `stages/tools-KEY` of the cache with the files of the packages `names` and what they depend on; made where it is not

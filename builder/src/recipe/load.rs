@@ -36,6 +36,7 @@ pub struct Loaded {
     pub base: Base,
     /// The base's file.
     pub base_path: PathBuf,
+    document: Document,
 }
 
 /// Loads the recipe `path` on the base `base`, or on its first.
@@ -95,8 +96,8 @@ impl Opened {
         };
         let base = read_base(&base_path)?;
         self.document.refuse(rules::files::fit(&self.recipe, &base))?;
-        let Self { folder, share, recipe, .. } = self.clone();
-        Ok(Loaded { path: self.document.path().to_path_buf(), folder, share, recipe, base, base_path })
+        let Self { document, folder, share, recipe } = self.clone();
+        Ok(Loaded { path: document.path().to_path_buf(), folder, share, recipe, base, base_path, document })
     }
 }
 
@@ -123,6 +124,22 @@ fn beside(path: &Path, name: &str) -> PathBuf {
 }
 
 impl Loaded {
+    /// What a later stage finds wrong with the recipe, told at its line.
+    #[must_use]
+    pub fn refuse(&self, problem: Problem) -> Error {
+        Error::Invalid(self.document.locate(vec![problem]))
+    }
+
+    /// Where the recipe itself names the package `name`: for the root file system, or for a container image.
+    #[must_use]
+    pub fn names_package(&self, name: &str) -> Option<KeyPath> {
+        let within = |at: KeyPath, list: &[String]| list.iter().position(|one| one == name).map(|index| at.item(index));
+        let images = self.recipe.images.iter().enumerate().find_map(|(index, image)| {
+            within(KeyPath::root().key("images").item(index).key("packages"), &image.packages)
+        });
+        within(KeyPath::root().key("packages"), &self.recipe.packages).or(images)
+    }
+
     /// The base's keyring: OpenPGP certificates, ASCII-armored.
     #[must_use]
     pub fn keyring(&self) -> PathBuf {

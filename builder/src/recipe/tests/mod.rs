@@ -226,3 +226,15 @@ fn the_identity_changes_with_the_content_and_not_with_its_layout_or_its_mirrors(
     seen.dedup();
     assert_eq!(seen.len(), count);
 }
+
+#[test]
+fn what_a_later_stage_finds_is_told_at_the_recipes_line() {
+    let fixture = Fixture::new();
+    let loaded = fixture.load(None).unwrap_or_else(|error| panic!("{error}"));
+    let at = |name: &str| loaded.names_package(name).map(|at| at.to_string());
+    assert_eq!(at("curl").as_deref(), Some("packages[0]"));
+    assert_eq!(at("nginx").as_deref(), Some("images[0].packages[0]"));
+    assert_eq!(at("systemd"), None, "that one is the base's");
+    let problem = problem::Problem::value(loaded.names_package("nginx").unwrap(), "there is no package `nginx`");
+    assert!(loaded.refuse(problem).to_string().contains("hello.toml:13:13: there is no package `nginx`\n"));
+}
