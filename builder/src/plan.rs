@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use firmware_checks::document::{KeyPath, Problem};
 use firmware_checks::requirements::{Boot, Clock, Need, Owner, Port, Requirements, TlsMode};
 use serde::Serialize;
 
 use crate::archive::deb::Solution;
 use crate::disk::layout::{self, Content, Layout, MIB, Part};
 use crate::progress;
-use crate::recipe::key::KeyPath;
-use crate::recipe::problem::Problem;
 use crate::recipe::{self, Loaded};
 use crate::resolve::Resolved;
 use crate::store::Store;

@@ -5,11 +5,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use firmware_checks::document::Problem;
 use jiff::Timestamp;
 
 use crate::archive::deb::{self, Archive, Keyring, Mirrors, Solution, Wanted};
 use crate::progress::Progress;
-use crate::recipe::problem::Problem;
 use crate::recipe::{self, Fingerprint, Loaded};
 use crate::rootfs::{self, extract};
 use crate::store::{self, Store};

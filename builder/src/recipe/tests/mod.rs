@@ -235,6 +235,9 @@ fn what_a_later_stage_finds_is_told_at_the_recipes_line() {
     assert_eq!(at("curl").as_deref(), Some("packages[0]"));
     assert_eq!(at("nginx").as_deref(), Some("images[0].packages[0]"));
     assert_eq!(at("systemd"), None, "that one is the base's");
-    let problem = problem::Problem::value(loaded.names_package("nginx").unwrap(), "there is no package `nginx`");
+    let problem = firmware_checks::document::Problem::value(
+        loaded.names_package("nginx").unwrap(),
+        "there is no package `nginx`",
+    );
     assert!(loaded.refuse(problem).to_string().contains("hello.toml:13:13: there is no package `nginx`\n"));
 }
