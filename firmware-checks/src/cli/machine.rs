@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Outcome;
 use crate::machine::grow::{self, Error};
+use crate::machine::ssh_keys;
 
 /// Prepare this machine; the boot does it by itself.
 #[derive(Args)]
@@ -16,16 +17,19 @@ pub struct Machine {
 enum Action {
     /// Grow the data partition and its file system to the end of the disk. Safe to repeat, and to interrupt.
     Grow,
+    /// Make the machine's SSH host keys where they are not there whole. Safe to repeat, and to interrupt.
+    SshKeys,
 }
 
 impl Machine {
     /// Does what was asked.
     ///
     /// # Errors
-    /// The disk can't be read or written, or `resize2fs` failed.
+    /// The disk can't be read or written, or `resize2fs` or `ssh-keygen` failed.
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.action {
             Action::Grow => grow(),
+            Action::SshKeys => ssh_keys(),
         }
     }
 }
@@ -43,4 +47,11 @@ fn grow() -> anyhow::Result<Outcome> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn ssh_keys() -> anyhow::Result<Outcome> {
+    for kind in ssh_keys::make(std::path::Path::new("/etc/ssh"))? {
+        println!("made the SSH host key of kind {kind}");
+    }
+    Ok(Outcome::Done)
 }

@@ -13,6 +13,7 @@ mod machine;
 mod report;
 mod run;
 mod serve;
+mod site;
 mod waive;
 mod watch;
 
@@ -37,6 +38,7 @@ enum Verb {
     Firewall(firewall::Firewall),
     ContainerProbe(container_probe::ContainerProbe),
     Machine(machine::Machine),
+    Site(site::Site),
 }
 
 /// What a verb came to; the exit code.
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Firewall(verb) => verb.run(),
         Verb::ContainerProbe(verb) => verb.run(),
         Verb::Machine(verb) => verb.run(),
+        Verb::Site(verb) => verb.run(),
     };
     match done {
         Ok(outcome) => outcome.into(),

@@ -2,3 +2,4 @@
 
 pub mod grow;
 pub mod images;
+pub mod ssh_keys;

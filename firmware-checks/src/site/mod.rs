@@ -2,14 +2,23 @@
 //!
 //! It comes on a medium labelled `SITE` (the image's own partition, or a stick), as `site.toml` with the
 //! certificate, the key and perhaps a private CA beside it, and is kept in [`DIRECTORY`].
+//!
+//! Its way: a [`medium`] is found and mounted; [`import`] decides whether the machine takes what lies there, and keeps it
+//! as one [`bundle`]; [`wipe`] takes it off the image's own partition; [`apply`] puts it into effect, at every boot.
 
+pub mod apply;
+pub mod bundle;
+mod fat_label;
 mod host_name;
+pub mod import;
 mod load;
+pub mod medium;
 mod password;
 mod rules;
 mod schema;
 mod ssh_key;
 mod status;
+pub mod wipe;
 
 pub use load::{Error, load, parse};
 pub use rules::{interface_address, network};

@@ -1,0 +1,197 @@
+//! `firmware-checks site`: import the site configuration and put it into effect.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::{Outcome, Wrong};
+use crate::facts::Machine;
+use crate::files;
+use crate::site::import::{self, Done, Offer, Refused};
+use crate::site::medium::{self, Medium, Mounted};
+use crate::site::{self, apply, bundle, wipe};
+
+/// How long a boot waits for udev, so that a stick is seen.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// Bring the site configuration onto this machine.
+#[derive(Args)]
+pub struct Site {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Take the configuration from a folder or a device; without one, from the medium labelled SITE.
+    ///
+    /// It replaces what the machine has, and the network, host name and accounts change at once where they can, else at
+    /// the next boot.
+    Import {
+        /// A folder that holds site.toml, or a device such as /dev/sdb1.
+        #[arg(conflicts_with = "boot")]
+        path: Option<PathBuf>,
+        /// As the boot does it: a machine that has a configuration keeps it.
+        #[arg(long)]
+        boot: bool,
+    },
+}
+
+impl Site {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// [`Wrong`] where the configuration is not valid or none was found; else what the system refused.
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        match self.action {
+            Action::Import { boot: true, .. } => boot(),
+            Action::Import { path, boot: false } => by_word(path.as_deref()),
+        }
+    }
+}
+
+/// A medium that is mounted, as an offer.
+struct Open {
+    medium: Medium,
+    offer: Offer,
+    mounted: Mounted,
+}
+
+impl Open {
+    fn new(medium: Medium) -> std::io::Result<Self> {
+        let mounted = Mounted::new(&medium.device, false)?;
+        let name = medium.device.display().to_string();
+        let offer = Offer { name, own: medium.own, folder: mounted.folder().to_path_buf() };
+        Ok(Self { medium, offer, mounted })
+    }
+}
+
+/// Never fails the boot: what went wrong is kept where the report finds it.
+fn boot() -> anyhow::Result<Outcome> {
+    let root = Path::new("/");
+    let mut notes = Vec::new();
+    medium::settle(SETTLE);
+    if let Err(error) = bundle::tidy(&import::directory(root)) {
+        notes.push(format!("tidying {}: {error}", site::DIRECTORY));
+    }
+    let mut open = Vec::new();
+    match medium::find() {
+        Err(error) => notes.push(format!("looking for media labelled {}: {error}", site::LABEL)),
+        Ok(media) => {
+            for found in media {
+                let name = found.device.display().to_string();
+                match Open::new(found) {
+                    Ok(opened) => open.push(opened),
+                    Err(error) => notes.push(format!("mounting {name}, which is labelled {}: {error}", site::LABEL)),
+                }
+            }
+        }
+    }
+    let offers: Vec<Offer> = open.iter().map(|opened| opened.offer.clone()).collect();
+    match import::at_boot(root, &offers) {
+        Ok(Done::Imported { from }) => println!("the site configuration was imported from {from}"),
+        Ok(Done::Same | Done::Nothing) => {}
+        Err(refused) => notes.push(refused.to_string()),
+    }
+    notes.extend(finish(root, open));
+    keep(&notes)?;
+    Ok(Outcome::Done)
+}
+
+fn by_word(path: Option<&Path>) -> anyhow::Result<Outcome> {
+    let root = Path::new("/");
+    let (open, offer) = match path {
+        Some(folder) if folder.is_dir() => {
+            (Vec::new(), Offer { name: folder.display().to_string(), own: false, folder: folder.to_path_buf() })
+        }
+        Some(device) => {
+            let known = medium::find()?.into_iter().find(|medium| medium.device == device);
+            let medium = known.unwrap_or_else(|| Medium { device: device.to_path_buf(), own: false });
+            opened(medium)?
+        }
+        None => {
+            let mut holding = Vec::new();
+            for medium in medium::find()? {
+                let (open, offer) = opened(medium)?;
+                if bundle::offered(&offer.folder) {
+                    holding.push((open, offer));
+                }
+            }
+            match holding.len() {
+                1 => holding.remove(0),
+                0 => return Err(Wrong(format!("no medium labelled {} holds a site configuration", site::LABEL)).into()),
+                _ => {
+                    let names = holding.iter().map(|(_, offer)| offer.name.clone()).collect();
+                    return Err(Wrong(Refused::Several { names }.to_string()).into());
+                }
+            }
+        }
+    };
+    match import::by_word(root, &offer) {
+        Ok(Done::Imported { from }) => println!("the site configuration was imported from {from}"),
+        Ok(_) => println!("{} holds the site configuration that this machine has", offer.name),
+        Err(error @ Refused::Write { .. }) => return Err(error.into()),
+        Err(refused) => return Err(Wrong(refused.to_string()).into()),
+    }
+    let notes = finish(root, open);
+    keep(&notes)?;
+    notes.iter().for_each(|note| eprintln!("warning: {note}"));
+    if let Err(error) = reload() {
+        eprintln!("warning: {error:#}; what changed in the network holds from the next boot");
+    }
+    Ok(Outcome::Done)
+}
+
+fn opened(medium: Medium) -> anyhow::Result<(Vec<Open>, Offer)> {
+    let name = medium.device.display().to_string();
+    let open = Open::new(medium).with_context(|| format!("mounting {name}"))?;
+    let offer = open.offer.clone();
+    Ok((vec![open], offer))
+}
+
+/// Takes what was imported off the image's own partition, and puts it into effect. Gives what could not be done.
+fn finish(root: &Path, open: Vec<Open>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for Open { medium, offer, mounted } in open {
+        let may = import::may_wipe(root, &offer);
+        drop(mounted);
+        if may && let Err(error) = wipe_device(&medium.device) {
+            notes.push(format!("wiping the imported configuration from {}: {error}", medium.device.display()));
+        }
+    }
+    if let Some(site) = site::status(root).site {
+        notes.extend(apply::apply(&Machine::here(), &site).iter().map(ToString::to_string));
+    }
+    notes
+}
+
+fn wipe_device(device: &Path) -> std::io::Result<()> {
+    let mounted = Mounted::new(device, true)?;
+    wipe::wipe(mounted.folder())?;
+    nix::unistd::syncfs(File::open(mounted.folder())?)?;
+    Ok(())
+}
+
+/// Keeps `notes` for the report, or that there are none.
+fn keep(notes: &[String]) -> anyhow::Result<()> {
+    let path = Path::new(site::ERROR);
+    if notes.is_empty() {
+        return files::remove(path).with_context(|| format!("removing {}", site::ERROR));
+    }
+    notes.iter().for_each(|note| eprintln!("{note}"));
+    files::replace(path, (notes.join("\n\n") + "\n").as_bytes(), 0o644)
+        .with_context(|| format!("writing {}", site::ERROR))
+}
+
+/// Tells the running services of their new files.
+fn reload() -> anyhow::Result<()> {
+    for arguments in [["networkctl", "reload"].as_slice(), &["systemctl", "try-restart", "systemd-timesyncd.service"]] {
+        let status = std::process::Command::new(arguments[0]).args(&arguments[1..]).status();
+        let status = status.with_context(|| format!("running {}", arguments.join(" ")))?;
+        anyhow::ensure!(status.success(), "{} ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
