@@ -30,20 +30,20 @@ const NO_DISKS: &[&str] = &["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd
 /// The failing system call's.
 pub fn disk_under(machine: &Machine, device: &str) -> io::Result<Option<Disk>> {
     match fs::canonicalize(machine.path(&format!("/sys/dev/block/{device}"))) {
-        Ok(folder) => below(machine, &folder),
+        Ok(folder) => below(&folder),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn below(machine: &Machine, folder: &Path) -> io::Result<Option<Disk>> {
+fn below(folder: &Path) -> io::Result<Option<Disk>> {
     if folder.join("partition").exists() {
-        return folder.parent().map_or(Ok(None), |disk| below(machine, disk));
+        return folder.parent().map_or(Ok(None), below);
     }
     let mut slaves = entries(&folder.join("slaves"))?;
     slaves.sort();
     match slaves.first() {
-        Some(slave) => below(machine, &fs::canonicalize(slave)?),
+        Some(slave) => below(&fs::canonicalize(slave)?),
         None => disk(folder).map(Some),
     }
 }

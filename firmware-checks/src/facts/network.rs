@@ -73,7 +73,7 @@ pub fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// The interfaces to the outside, by name.
+/// The interfaces to the outside, by name: cards, and what was made by somebody and switched on (bonds, VLANs …).
 ///
 /// # Errors
 /// `/sys/class/net` could not be read.
@@ -81,7 +81,10 @@ pub fn links(machine: &Machine) -> io::Result<Vec<Link>> {
     let names = machine.names("/sys/class/net")?;
     // A file such as bonding_masters stands among the folders.
     let real = |name: &String| !is_inner(name) && machine.path(&format!("/sys/class/net/{name}/flags")).exists();
-    Ok(names.into_iter().filter(real).map(|name| link(machine, name)).collect())
+    let card = |link: &Link| machine.path(&format!("/sys/class/net/{}/device", link.name)).exists();
+    let links = names.into_iter().filter(real).map(|name| link(machine, name));
+    // Idle ones such as ifb0 come with a kernel module and lead nowhere.
+    Ok(links.filter(|link| link.enabled || card(link)).collect())
 }
 
 fn link(machine: &Machine, name: String) -> Link {

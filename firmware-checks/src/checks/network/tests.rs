@@ -89,6 +89,16 @@ fn an_interface_that_the_site_names_and_the_machine_lacks_is_told_with_those_the
 }
 
 #[test]
+fn a_card_that_is_switched_off_is_named_and_an_idle_interface_is_not() {
+    let recorded = Recorded::new()
+        .interface("ifb0", "0x82\n", "0\n", "down\n")
+        .interface("enp2s0", "0x1002\n", "0\n", "down\n")
+        .folder("/sys/class/net/enp2s0/device")
+        .addresses(&[]);
+    assert_eq!(run(&recorded, None).remedy.as_deref(), Some("ip link set enp2s0 up"));
+}
+
+#[test]
 fn a_default_route_by_an_interface_that_is_up_passes_and_one_without_a_cable_does_not() {
     let requirements = Requirements { default_route: Need::Required, ..Requirements::default() };
     let judged =
