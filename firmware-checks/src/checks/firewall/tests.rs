@@ -194,7 +194,7 @@ fn the_recipes_rules_pass_and_really_hold() {
     assert!(world.connects("2001:db8:77::99", MACHINE_SIX, 443));
     assert!(!world.connects("2001:db8:77::99", MACHINE_SIX, 5901));
     for address in [MACHINE, MACHINE_SIX] {
-        world.client.inside(|| Ok(echo(address.parse().unwrap()).unwrap())).unwrap();
+        world.client.inside(|| Ok(echo(address.parse().unwrap()))).unwrap().unwrap();
     }
 }
 
