@@ -273,9 +273,11 @@ impl Service {
     }
 }
 
-/// Until the deadline, an acceptance check that does not pass has not passed yet.
+/// Until the deadline, a check of the platform itself that does not pass has not passed yet. Checks that had their
+/// say before the platform started are failures at once.
 fn not_yet(verdict: &mut Verdict) {
-    if verdict.phase == Phase::Acceptance && verdict.to_mend() {
+    let of_the_platform = checks::all().any(|check| check.id == verdict.id && check.phases == [Phase::Acceptance]);
+    if of_the_platform && verdict.to_mend() {
         verdict.state = State::Waiting;
         verdict.observed = format!("not yet: {}", verdict.observed);
     }
@@ -325,4 +327,38 @@ fn start_platform() {
 /// Logs a failure that must not end the service. Whether it was none.
 fn logged(doing: &str, outcome: io::Result<()>) -> bool {
     outcome.inspect_err(|error| eprintln!("{doing}: {error}")).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(id: &str) -> Verdict {
+        Verdict {
+            id: id.to_owned(),
+            subject: None,
+            title: String::new(),
+            phase: Phase::Acceptance,
+            gates: true,
+            state: State::Fail,
+            observed: "activating".to_owned(),
+            required: String::new(),
+            remedy: None,
+            waived: None,
+        }
+    }
+
+    #[test]
+    fn only_the_platform_itself_is_given_time_to_come_up() {
+        let mut unit = failed("platform.units");
+        not_yet(&mut unit);
+        assert_eq!((unit.state, unit.observed.as_str()), (State::Waiting, "not yet: activating"));
+        let mut site = failed("site.configuration");
+        not_yet(&mut site);
+        assert_eq!(site, failed("site.configuration"));
+        let mut waived = failed("platform.units");
+        waived.waived = Some("for now".to_owned());
+        not_yet(&mut waived);
+        assert_eq!(waived.state, State::Fail);
+    }
 }

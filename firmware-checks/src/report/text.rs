@@ -160,8 +160,16 @@ fn block(verdict: &Verdict, column: usize, view: View) -> Vec<String> {
     if brief.chars().count() <= width {
         lines.push(first_line(verdict, column, &brief));
     } else {
-        let subject = verdict.subject.as_ref().map(|subject| format!(": {subject}")).unwrap_or_default();
-        lines.push(cut(&first_line(verdict, column, &format!("{}{subject}", verdict.title)), view));
+        let heading = match &verdict.subject {
+            Some(subject) if verdict.title.chars().count() + 2 + subject.chars().count() <= width => {
+                format!("{}: {subject}", verdict.title)
+            }
+            Some(subject) => subject.clone(),
+            None => verdict.title.clone(),
+        };
+        let mut heading = wrap(&clean(&heading, view.ascii), width).into_iter();
+        lines.push(cut(&first_line(verdict, column, &heading.next().unwrap_or_default()), view));
+        lines.extend(heading.map(|line| format!("{}{line}", labelled("", column))));
         add(&mut lines, "found", &verdict.observed);
         if two_sided {
             add(&mut lines, "required", &verdict.required);
