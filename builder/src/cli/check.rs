@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::recipe::{self, Error};
+use crate::recipe::{self, Error, Loaded};
+use crate::resolve;
 use firmware_checks::document::{Diagnostics, listed};
 
 /// Validate a recipe without building it: needs neither root nor network
@@ -31,8 +32,15 @@ struct Outcome<'a> {
 }
 
 impl Check {
+    /// The recipe on its bases, with every template filled in.
+    fn load(&self) -> Result<Vec<Loaded>, Error> {
+        let loaded = recipe::load_all(&self.recipe, self.base.as_deref())?;
+        loaded.iter().try_for_each(|one| resolve::overlays(one).map(drop))?;
+        Ok(loaded)
+    }
+
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        match recipe::load_all(&self.recipe, self.base.as_deref()) {
+        match self.load() {
             Ok(loaded) => {
                 let bases: Vec<&str> = loaded.iter().map(|one| one.base.name.as_str()).collect();
                 if self.json {

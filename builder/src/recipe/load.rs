@@ -1,16 +1,16 @@
 //! From a path to a recipe on one of its bases, with everything that it names found.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use firmware_checks::document::{Diagnostics, Document, KeyPath, Problem, listed, nearest};
+use serde::Serialize;
 
 use super::Error;
 use super::base::Base;
 use super::rules;
 use super::schema::{ContainerImage, Recipe, Target};
 use super::share::Share;
-use firmware_checks::document::Document;
-use firmware_checks::document::KeyPath;
-use firmware_checks::document::Problem;
-use firmware_checks::document::{Diagnostics, listed, nearest};
 
 /// A recipe whose own text is right, not yet on a base.
 #[derive(Clone, Debug)]
@@ -37,6 +37,21 @@ pub struct Loaded {
     /// The base's file.
     pub base_path: PathBuf,
     document: Document,
+}
+
+/// What the overlays' templates may name, such as `{{vars.NAME}}`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Values<'a> {
+    /// The recipe's name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// Its title.
+    pub title: &'a str,
+    /// The base's name.
+    pub base: &'a str,
+    /// The recipe's own.
+    pub vars: &'a BTreeMap<String, String>,
 }
 
 /// Loads the recipe `path` on the base `base`, or on its first.
@@ -153,6 +168,13 @@ impl Loaded {
         let shipped = shipped.into_iter().filter_map(|name| Some((name.to_owned(), self.share.shipped_overlay(name)?)));
         let own = self.recipe.overlays.iter().filter_map(|name| Some((name.clone(), self.share.overlay(name)?)));
         shipped.chain(own).collect()
+    }
+
+    /// What the overlays' templates may name.
+    #[must_use]
+    pub fn values(&self) -> Values<'_> {
+        let Recipe { name, version, title, vars, .. } = &self.recipe;
+        Values { name, version, title, base: &self.base.name, vars }
     }
 
     /// The compose projects by name and folder.

@@ -12,7 +12,7 @@ pub mod share;
 
 pub use firmware_checks::document::Error;
 pub use identity::Fingerprint;
-pub use load::{Loaded, load, load_all, read_base};
+pub use load::{Loaded, Values, load, load_all, read_base};
 
 #[cfg(test)]
 mod tests;
