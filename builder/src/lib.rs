@@ -3,7 +3,8 @@
 //! The modules in the order of the data: a [`recipe`] names what is wanted; the [`archive`] says which packages
 //! that takes; the [`store`] holds every download by its digest; the [`sandbox`] runs the distribution's own
 //! tools, by which [`rootfs`] makes a root file system and [`platform`] adds what runs behind the gate; [`disk`]
-//! lays it onto a disk, [`image`] turns that into what is handed out, and [`boot`] tries it in QEMU.
+//! lays it onto a disk, [`image`] turns that into what is handed out, and [`boot`] tries it in QEMU. A [`site`] is what one
+//! machine is given besides.
 
 pub mod archive;
 pub mod boot;
@@ -18,6 +19,7 @@ pub mod recipe;
 pub mod resolve;
 pub mod rootfs;
 pub mod sandbox;
+pub mod site;
 pub mod stage;
 pub mod store;
 

@@ -7,6 +7,7 @@ mod boot;
 mod check;
 mod plan;
 mod schema;
+mod site;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ enum Verb {
     Check(check::Check),
     Plan(plan::Plan),
     Schema(schema::Schema),
+    Site(site::Site),
 }
 
 /// What the user gave can't be used, in words for the user: exit status 1.
@@ -77,6 +79,7 @@ impl Cli {
             Verb::Check(verb) => verb.run(),
             Verb::Plan(verb) => verb.run(&self.common),
             Verb::Schema(verb) => verb.run(),
+            Verb::Site(verb) => verb.run(),
         }
     }
 }

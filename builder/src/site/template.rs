@@ -1,0 +1,94 @@
+//! The beginning of a `site.toml`, for one appliance.
+
+use crate::recipe::schema::Recipe;
+
+/// A commented `site.toml` for the appliance `recipe`: valid as it is, with what an admin will most likely want to set.
+#[must_use]
+pub fn template(recipe: &Recipe) -> String {
+    let Recipe { name, version, .. } = recipe;
+    let certificates = recipe.requirements.tls.as_ref().map_or(String::new(), |tls| {
+        let address = if tls.reached_by_address { ", and this machine's fixed address (as an IP address)" } else { "" };
+        format!(
+            "#\n# This appliance needs a certificate. Put beside this file:\n\
+             #   tls.crt   the certificate for the name below{address}, then those of its\n\
+             #             authorities up to the root, in PEM\n\
+             #   tls.key   its private key, in PEM, without a passphrase\n\
+             #   ca.crt    only if your own authority signed it: that authority's certificate, in PEM\n"
+        )
+    });
+    let names = if recipe.requirements.tls.is_some() {
+        "\n# Names under which clients reach it, where they are others than the host name. The certificate must cover them.\n\
+         #names = [\"imaging.clinic.example\"]\n"
+    } else {
+        ""
+    };
+    format!(
+        r#"# Site configuration of one machine: {name} {version}
+#
+# Judge it:     firstlight site check FOLDER RECIPE
+# Hand it over: copy this folder's files onto the image's partition SITE after flashing, or onto a stick with
+#               the volume label SITE; or into an image file: firstlight site put IMAGE FOLDER
+{certificates}
+# The machine's name: lower-case letters, digits, hyphens, dots.
+hostname = "{name}"
+{names}
+[network]
+# The interface, by name or hardware address. Without it: every wired one, or the only one there is.
+#interface = "52:54:00:12:34:56"
+
+# A fixed address. Without this table: DHCP and IPv6 router advertisements.
+#[network.static]
+#addresses = ["10.3.7.12/24"]
+#gateway = "10.3.7.1"
+#dns = ["10.3.7.1"]
+
+[time]
+# Time servers, by name or address. Without them: what DHCP offers, then the distribution's.
+#ntp = ["ntp.clinic.example"]
+
+[admin]
+# Who may log in as `admin` over SSH: lines as in authorized_keys.
+#ssh_keys = ["ssh-ed25519 AAAA... you@office"]
+# The password for the console, hashed, between single quotes: mkpasswd, or openssl passwd -6.
+# It is never used over the network.
+#password_hash = '$6$...'
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use firmware_checks::site::parse;
+
+    use super::*;
+
+    fn recipe(requirements: &str) -> Recipe {
+        let text =
+            format!("name = 'hello'\nversion = '1'\nbases = ['b']\nplatform = {{ kind = 'docker' }}\n{requirements}");
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_beginning_is_valid_and_so_is_each_proposal() {
+        let text = template(&recipe("requirements = { tls = {} }"));
+        assert_eq!(parse(Path::new("site.toml"), text.as_bytes()).unwrap().hostname.as_deref(), Some("hello"));
+        // All but the key and the hash, which nobody can make up.
+        let proposals = ["#names", "#interface", "#[network.static]", "#addresses", "#gateway", "#dns", "#ntp"];
+        let all = proposals.iter().fold(text, |text, proposal| {
+            assert!(text.contains(&format!("\n{proposal}")), "{proposal}");
+            text.replace(&format!("\n{proposal}"), &format!("\n{}", &proposal[1..]))
+        });
+        let site = parse(Path::new("site.toml"), all.as_bytes()).unwrap();
+        assert!(site.network.fixed.is_some() && !site.names.is_empty());
+    }
+
+    #[test]
+    fn certificates_are_spoken_of_where_the_appliance_needs_them() {
+        assert!(!template(&recipe("")).contains("tls."));
+        assert!(template(&recipe("requirements = { tls = {} }")).contains("tls.key"));
+        let by_address = template(&recipe("requirements = { tls = { reached_by_address = true } }"));
+        assert!(by_address.contains("as an IP address"));
+    }
+}
