@@ -110,6 +110,13 @@ pub(crate) mod tests {
 
     const THE_END: [u8; 6] = [END, 4, 0, 0, 0, 0];
 
+    /// Made by `smbios/record.py`.
+    #[test]
+    fn qemus_own_tables_tell_what_it_was_given() {
+        assert_eq!(memory(include_bytes!("smbios/qemu-2048.bin")), Some(2 << 30));
+        assert_eq!(memory(include_bytes!("smbios/qemu-20480.bin")), Some(20 << 30));
+    }
+
     #[test]
     fn sizes_are_in_mebibytes_in_kibibytes_or_extended() {
         assert_eq!(memory(&[&device(2048, 0)[..], &THE_END].concat()), Some(2 << 30));
