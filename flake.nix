@@ -50,9 +50,9 @@
         pname = "firstlight";
         cargoBuildFlags = [ "--package" "firstlight" ];
         postInstall = ''
-          mkdir -p $out/share/firstlight
+          mkdir -p $out/share/firstlight $out/libexec/firstlight
           cp -r overlays recipes $out/share/firstlight/
-          install -m 0755 ${firmware-checks}/bin/firmware-checks $out/share/firstlight/firmware-checks
+          install -m 0755 ${firmware-checks}/bin/firmware-checks $out/libexec/firstlight/firmware-checks
         '';
       });
 

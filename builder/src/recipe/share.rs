@@ -140,7 +140,7 @@ mod tests {
         share(&repo, "base", "debian-13");
         share(&prefix.join("share/firstlight"), "base", "debian-12");
         let built = Share::with(dir.path(), None, Some(&repo.join("target/release/firstlight")));
-        assert_eq!(built.shipped, [repo.clone()]);
+        assert_eq!(built.shipped, std::slice::from_ref(&repo));
         let installed = Share::with(&repo.join("recipes"), None, Some(&prefix.join("bin/firstlight")));
         assert_eq!(installed.shipped, [repo, prefix.join("share/firstlight")]);
     }
