@@ -179,15 +179,16 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
 
 /// `/etc/fstab` of a machine whose disk has the identifiers `ids`.
 ///
-/// Nothing but the root may keep a machine from coming up, so that its admin can log in and mend the rest.
+/// Nothing but the root may keep a machine from coming up, so that its admin can log in and mend the rest. The time-out is long
+/// because only what needs `/srv` waits for it, and a slow machine's udev takes its time.
 #[must_use]
 pub fn fstab(ids: &Ids) -> String {
     let uuid = |part: Part| ids.file_system(part.label());
     let esp = volume_text(ids.volume(Part::Esp.label()));
     format!(
         "UUID={} / ext4 errors=remount-ro 0 1
-UUID={} /srv ext4 nofail,x-systemd.device-timeout=30s 0 2
-UUID={esp} /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=30s 0 0
+UUID={} /srv ext4 nofail,x-systemd.device-timeout=3min 0 2
+UUID={esp} /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=3min 0 0
 ",
         uuid(Part::Root),
         uuid(Part::Data)
@@ -234,4 +235,33 @@ fn summary(image: Artifact, layout: &Layout, ids: &Ids) -> Summary {
         PartitionSummary { label, start, size, guid, file_system, uuid }
     };
     Summary { image, guid: ids.disk().to_string(), partitions: layout.partitions.iter().map(partition).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_root_may_hold_up_a_boot() {
+        let ids = Ids::new("test");
+        let text = fstab(&ids);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+        let root = format!("UUID={}", ids.file_system("root"));
+        assert_eq!(lines[0], [root.as_str(), "/", "ext4", "errors=remount-ro", "0", "1"]);
+        for (line, folder) in lines[1..].iter().zip(["/srv", "/boot/efi"]) {
+            assert_eq!((line.len(), line[1]), (6, folder));
+            assert!(line[3].split(',').any(|option| option == "nofail"), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_measured_once() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a"), vec![1; 5000]).unwrap();
+        fs::hard_link(root.path().join("a"), root.path().join("b")).unwrap();
+        fs::write(root.path().join("empty"), "").unwrap();
+        let content = measure(root.path()).unwrap();
+        let folder = fs::metadata(root.path()).unwrap().len().next_multiple_of(4096);
+        assert_eq!(content, Content { bytes: folder + 8192 + 4096, inodes: 3 });
+    }
 }
