@@ -97,7 +97,7 @@ impl<'a> Set<'a> {
         Self { controls, named }
     }
 
-    /// The packages of the set that may satisfy `relations`, with all that they depend on in turn.
+    /// The packages `start` with all that they depend on in turn, within the set.
     pub(super) fn closure(&self, start: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         let mut open: Vec<usize> = start.into_iter().collect();
@@ -111,10 +111,10 @@ impl<'a> Set<'a> {
         found
     }
 
-    /// The packages of the set that may satisfy `relations`.
+    /// The packages of the set that satisfy `relations`: of each, the first alternative that the set has.
     pub(super) fn satisfying(&self, relations: &Relations) -> Vec<usize> {
-        let names = relations.iter().flatten();
-        names.filter_map(|name| self.named.get(name.as_str())).flatten().copied().collect()
+        let first = |names: &Vec<String>| names.iter().find_map(|name| self.named.get(name.as_str()));
+        relations.iter().filter_map(first).flatten().copied().collect()
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     fn the_closure_goes_through_provided_names_and_stays_in_the_set() {
         let controls = [
             control("Package: shell\nPre-Depends: libc"),
-            control("Package: libc\nDepends: awk, not-there"),
+            control("Package: libc\nDepends: missing | awk | other, not-there"),
             control("Package: mawk\nProvides: awk"),
             control("Package: other\nDepends: shell"),
         ];

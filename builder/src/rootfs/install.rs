@@ -75,7 +75,7 @@ pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
     tree.remove(Path::new(POLICY)).map_err(Error::io("removing", Path::new(POLICY)))?;
     initramfs(&dpkg.sandbox, &tree)?;
     sources::write(request.base, &tree)?;
-    mark_automatic(request, &tree)?;
+    mark_automatic(request, &controls, &essential, &tree)?;
     verify(&dpkg, request.solution, &tree)?;
     clean::after_install(&tree)
 }
@@ -155,11 +155,12 @@ fn is_there(tree: &Tree, path: &str) -> Result<bool, Error> {
 }
 
 /// Tells apt (`apt-mark(8)`) which packages are there only because others need them, so that `apt autoremove` on the
-/// machine knows them, as it would had apt itself installed them.
-fn mark_automatic(request: &Request<'_>, tree: &Tree) -> Result<(), Error> {
+/// machine knows them, as it would had apt itself installed them upon the essential ones.
+fn mark_automatic(request: &Request<'_>, controls: &[Control], essential: &[usize], tree: &Tree) -> Result<(), Error> {
     let native = &request.base.architecture;
     let mark = |name: &str| format!("Package: {name}\nArchitecture: {native}\nAuto-Installed: 1\n\n");
-    let names: BTreeSet<&str> = request.solution.packages.iter().map(|package| package.name.as_str()).collect();
+    let others = (0..controls.len()).filter(|index| !essential.contains(index));
+    let names: BTreeSet<&str> = others.map(|index| controls[index].package.as_str()).collect();
     let marks: String = names.into_iter().filter(|name| !request.requested.contains(*name)).map(mark).collect();
     let path = Path::new("var/lib/apt/extended_states");
     tree.write(path, marks.as_bytes(), 0o644, Owner::ROOT).map_err(Error::io("writing", path))
