@@ -128,6 +128,8 @@ impl Service {
             let report = self.judge();
             let end = self.started + pace::SETTLING;
             if !pace::settles(&report) || Instant::now() >= end {
+                // The short pauses of settling do not count for the back-off.
+                self.tries = 0;
                 return Ok(report);
             }
             let soon = (Instant::now() + Duration::from_secs(2)).min(end);
