@@ -177,24 +177,6 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
     Ok(summary(raw::publish(disk, out)?, &layout, &ids))
 }
 
-/// `/etc/fstab` of a machine whose disk has the identifiers `ids`.
-///
-/// Nothing but the root may keep a machine from coming up, so that its admin can log in and mend the rest. The time-out is long
-/// because only what needs `/srv` waits for it, and a slow machine's udev takes its time.
-#[must_use]
-pub fn fstab(ids: &Ids) -> String {
-    let uuid = |part: Part| ids.file_system(part.label());
-    let esp = volume_text(ids.volume(Part::Esp.label()));
-    format!(
-        "UUID={} / ext4 errors=remount-ro 0 1
-UUID={} /srv ext4 nofail,x-systemd.device-timeout=3min 0 2
-UUID={esp} /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=3min 0 0
-",
-        uuid(Part::Root),
-        uuid(Part::Data)
-    )
-}
-
 fn write_menu(root: &Path, menu: &str) -> Result<(), Error> {
     let folder = root.join(grub::FOLDER.trim_start_matches('/'));
     let path = folder.join("grub.cfg");
@@ -240,19 +222,6 @@ fn summary(image: Artifact, layout: &Layout, ids: &Ids) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_root_may_hold_up_a_boot() {
-        let ids = Ids::new("test");
-        let text = fstab(&ids);
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
-        let root = format!("UUID={}", ids.file_system("root"));
-        assert_eq!(lines[0], [root.as_str(), "/", "ext4", "errors=remount-ro", "0", "1"]);
-        for (line, folder) in lines[1..].iter().zip(["/srv", "/boot/efi"]) {
-            assert_eq!((line.len(), line[1]), (6, folder));
-            assert!(line[3].split(',').any(|option| option == "nofail"), "{line:?}");
-        }
-    }
 
     #[test]
     fn a_file_with_two_names_is_measured_once() {
