@@ -70,14 +70,14 @@ mod tests {
 
     use super::*;
 
-    /// A disk of 8 MiB with a SITE partition of 4 MiB.
+    /// A disk of 20 MiB with a SITE partition of 16 MiB.
     fn image() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk.raw");
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
-        file.set_len(8 << 20).unwrap();
+        file.set_len(20 << 20).unwrap();
         let mut table = GptConfig::new().writable(true).create_from_device(Box::new(&mut file), None).unwrap();
-        table.add_partition(PARTITION, 4 << 20, gpt::partition_types::BASIC, 0, None).unwrap();
+        table.add_partition(PARTITION, 16 << 20, gpt::partition_types::BASIC, 0, None).unwrap();
         table.write().unwrap();
         let range = site_partition(&path, &mut file_at(&path)).unwrap();
         Volume::format(&file, range, "SITE", 1, Timestamp::UNIX_EPOCH).unwrap().finish().unwrap();
@@ -129,6 +129,11 @@ mod tests {
     #[test]
     fn what_is_not_valid_or_does_not_fit_leaves_the_image_as_it_was() {
         let (_folder, image) = image();
+        let mut file = file_at(&image);
+        let range = site_partition(&image, &mut file).unwrap();
+        let mut volume = Volume::open(&file, range, Timestamp::UNIX_EPOCH).unwrap();
+        volume.write_file("photos.zip", &vec![1; 13 << 20]).unwrap();
+        volume.finish().unwrap();
         let before = digest(&image);
         let bad = put(&image, site(&[("site.toml", b"hostnam = 1")]).path()).unwrap_err();
         assert!(matches!(bad, Error::Site(_)), "{bad}");
