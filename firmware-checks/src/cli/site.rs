@@ -169,6 +169,9 @@ fn finish(root: &Path, open: Vec<Open>) -> Vec<String> {
 }
 
 fn wipe_device(device: &Path) -> std::io::Result<()> {
+    // A cut within an earlier wiping leaves a FAT that is marked as dirty, which no later mount takes back. Where the image
+    // has no fsck.vfat, the mark stays; the files go all the same.
+    let _ = std::process::Command::new("fsck.vfat").arg("-a").arg(device).stdout(std::process::Stdio::null()).status();
     let mounted = Mounted::new(device, true)?;
     wipe::wipe(mounted.folder())?;
     nix::unistd::syncfs(File::open(mounted.folder())?)?;
