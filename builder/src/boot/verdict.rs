@@ -45,7 +45,7 @@ pub(super) fn of(report: &Report) -> Option<Outcome> {
         Gate::Accepted if report.ready => Some(Outcome::Ready),
         Gate::Opened if in_the_way == 0 => None,
         _ if only_waits(report) => None,
-        _ => Some(Outcome::NotReady(in_the_way)),
+        _ => Some(Outcome::NotReady(to_mend(report))),
     }
 }
 
@@ -53,20 +53,25 @@ pub(super) fn of(report: &Report) -> Option<Outcome> {
 pub(super) fn at_the_end(last: Option<&Report>, why: &str) -> Outcome {
     match last {
         None => Outcome::CouldNotTell(format!("{why}, and the appliance sent no report")),
-        Some(report) => of(report).unwrap_or_else(|| Outcome::NotReady(in_the_way(report).max(1))),
+        Some(report) => of(report).unwrap_or_else(|| Outcome::NotReady(to_mend(report))),
     }
 }
 
 fn in_the_way(report: &Report) -> usize {
-    report.checks.iter().filter(|check| check.gates && check.waived.is_none() && !check.state.lets_open()).count()
+    report.checks.iter().filter(|check| check.in_the_way()).count()
+}
+
+/// What somebody must see to, as the appliance's own console counts it: what only waits is not counted, unless nothing
+/// else is in the way.
+fn to_mend(report: &Report) -> usize {
+    match report.checks.iter().filter(|check| check.to_mend()).count() {
+        0 => in_the_way(report).max(1),
+        count => count,
+    }
 }
 
 /// The acceptance checks have not had their say: everything that is in the way waits.
 fn only_waits(report: &Report) -> bool {
     report.gate != Gate::Shut
-        && report
-            .checks
-            .iter()
-            .filter(|check| check.gates && check.waived.is_none() && !check.state.lets_open())
-            .all(|check| check.state == State::Waiting)
+        && report.checks.iter().filter(|check| check.in_the_way()).all(|check| check.state == State::Waiting)
 }
