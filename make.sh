@@ -68,7 +68,7 @@ install_for_booting() {
 install_for_testing() {
     if command -v apt-get >/dev/null; then
         apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk nftables iproute2 openssh-client openssl curl gpgv \
-            dpkg-dev passwd nix-bin python3-virt-firmware
+            dpkg-dev passwd faketime zstd nix-bin python3-virt-firmware
     fi
     need mmdebstrap fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate
 }
@@ -105,15 +105,15 @@ run_tests() {
     compile
     say "testing"
     # One test at a time where machines are booted: two emulated machines on two cores are slower than one after the other.
-    cargo test --release --locked --workspace --lib --bins "$@"
-    cargo test --release --locked --workspace --test '*' "$@" -- --test-threads 1
+    cargo test --release --locked --workspace --lib --bins
+    cargo test --release --locked --workspace --test "*" -- --test-threads 1 "$@"
 }
 
 case "${1:-}" in
     image) image ;;
     boot) boot ;;
     test) run_tests ;;
-    test-all) FIRSTLIGHT_TEST_ALL=1 run_tests ;;
+    test-all) run_tests --include-ignored ;;
     bench) install_for_building; install_for_testing; compile; exec tests/bench.sh ;;
     *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 esac

@@ -68,3 +68,14 @@ pub fn build(recipe: &Path, out: &Path) -> Result<PathBuf> {
 pub fn text(output: &Output) -> String {
     format!("{}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
+
+/// The server of the real Debian archive: that of this host's own apt sources, else one of Debian's mirrors; without
+/// the archive's folder and without a slash at the end.
+#[must_use]
+pub fn upstream() -> String {
+    let listed = Command::new("apt-get").args(["indextargets", "--format", "$(ORIGIN) $(REPO_URI)"]).output();
+    let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let own =
+        listed.lines().find_map(|line| line.strip_prefix("Debian ")?.trim_end_matches('/').strip_suffix("/debian"));
+    own.unwrap_or("http://ftp.de.debian.org").to_owned()
+}

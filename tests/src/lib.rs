@@ -8,3 +8,4 @@ pub mod judge;
 pub mod mirror;
 pub mod ntp;
 pub mod site;
+pub mod write_log;

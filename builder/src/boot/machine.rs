@@ -144,7 +144,10 @@ fn disks(options: &Options, folder: &Path) -> Result<Vec<String>, Error> {
     if options.state.is_none() || !overlay.exists() {
         make_overlay(options, &overlay)?;
     }
-    let mut arguments = drive("system", "qcow2", &overlay);
+    let mut arguments = match &options.log_writes {
+        Some(log) => recorded_drive("system", &overlay, log)?,
+        None => drive("system", "qcow2", &overlay),
+    };
     arguments.extend(["-device".into(), "virtio-blk-pci,drive=system,serial=firstlight-system,bootindex=1".into()]);
     for (number, size) in options.extra_disks.iter().enumerate() {
         let path = folder.join(format!("extra{number}.raw"));
@@ -166,6 +169,19 @@ fn disks(options: &Options, folder: &Path) -> Result<Vec<String>, Error> {
 fn drive(id: &str, format: &str, file: &Path) -> Vec<String> {
     // The disks are thrown away with the machine: nothing is gained by waiting for this host's own disk.
     vec!["-drive".into(), format!("if=none,id={id},format={format},cache=unsafe,file={}", file.display())]
+}
+
+/// A drive whose every write and flush also goes into the new file `log`.
+fn recorded_drive(id: &str, overlay: &Path, log: &Path) -> Result<Vec<String>, Error> {
+    File::create(log).map_err(Error::io(format!("making {}", log.display())))?;
+    let (overlay, log) = (overlay.display(), log.display());
+    let nodes = [
+        format!("driver=file,node-name={id}-file,filename={overlay},cache.no-flush=on"),
+        format!("driver=qcow2,node-name={id}-disk,file={id}-file"),
+        format!("driver=file,node-name={id}-log,filename={log}"),
+        format!("driver=blklogwrites,node-name={id},file={id}-disk,log={id}-log"),
+    ];
+    Ok(nodes.into_iter().flat_map(|node| ["-blockdev".to_owned(), node]).collect())
 }
 
 fn make_overlay(options: &Options, overlay: &Path) -> Result<(), Error> {

@@ -51,6 +51,9 @@ pub struct Options {
     pub forwards: Vec<Forward>,
     /// Where the machine's writes go, kept for a later start; absent: thrown away.
     pub state: Option<PathBuf>,
+    /// Where each write to the system's disk is recorded, in the format of the kernel's dm-log-writes, to find out what a
+    /// power cut would have left.
+    pub log_writes: Option<PathBuf>,
     /// Where the newest report is written as JSON, at once when it arrives.
     pub report: Option<PathBuf>,
     /// How long to wait for a final verdict.

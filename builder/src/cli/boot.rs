@@ -47,6 +47,9 @@ pub struct Boot {
     /// Keep the machine's writes in this file and go on from them when it exists [default: thrown away].
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Record each write to the disk in this file (dm-log-writes format), to find out what a power cut would leave.
+    #[arg(long, value_name = "FILE")]
+    log_writes: Option<PathBuf>,
     /// Write the newest report here as JSON, as soon as it arrives.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl Boot {
             extra_disks: self.disks,
             forwards: self.forwards,
             state: self.state,
+            log_writes: self.log_writes,
             report: self.report,
             timeout: Duration::from_secs(self.timeout),
             keep: self.keep,
