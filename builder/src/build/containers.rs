@@ -1,0 +1,190 @@
+//! The container images of a recipe, and the tiny one that shows that containers really run.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::archive::deb::{self, Archive, Solution, Wanted};
+use crate::platform::container::{self, Config, Layer};
+use crate::platform::docker::{PROBE_IMAGE, Prepared};
+use crate::recipe::Loaded;
+use crate::recipe::schema::ContainerImage;
+use crate::rootfs::extract::{self, Owners};
+use crate::rootfs;
+
+/// A container image could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its archive is not usable, or could not be written.
+    #[error("container image `{name}`: {source}")]
+    Container {
+        /// The image.
+        name: String,
+        /// Why.
+        source: container::Error,
+    },
+    /// The archive holds another image than the recipe says.
+    #[error("container image `{name}`: {archive} holds {found}\n  hint: `docker tag` it, and save it anew by that name")]
+    OtherName {
+        /// The recipe's name.
+        name: String,
+        /// The archive.
+        archive: String,
+        /// What it holds.
+        found: String,
+    },
+    /// A package could not be extracted.
+    #[error("container image `{name}`: {source}")]
+    Package {
+        /// The image.
+        name: String,
+        /// Why.
+        source: rootfs::DebError,
+    },
+    /// A file could not be laid out.
+    #[error("container image `{name}`: {doing}: {source}")]
+    Io {
+        /// The image.
+        name: String,
+        /// What was being done.
+        doing: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a container image of packages is made of.
+#[derive(Debug)]
+pub struct Ingredients<'a> {
+    image: &'a ContainerImage,
+    /// Its packages, in apt's order.
+    pub solution: Solution,
+}
+
+/// Asks the distribution which packages the images of the recipe take, each with what it depends on.
+///
+/// # Errors
+/// A package is unknown, or they can't be installed together.
+pub fn solve<'a>(loaded: &'a Loaded, archive: &Archive, tools: &Path) -> deb::Result<Vec<Ingredients<'a>>> {
+    let made = loaded.recipe.images.iter().filter(|image| image.archive.is_none());
+    made.map(|image| {
+        let wanted = Wanted { packages: &image.packages, recommends: false, essential: false };
+        Ok(Ingredients { image, solution: deb::solve(archive, tools, &wanted)? })
+    })
+    .collect()
+}
+
+/// Where images are made, and with what.
+pub struct Kitchen<'a> {
+    /// The recipe.
+    pub loaded: &'a Loaded,
+    /// No time in an image is later.
+    pub released: Timestamp,
+    /// The file of a package that has been fetched.
+    pub deb: &'a dyn Fn(&deb::Package) -> PathBuf,
+    /// A folder for layers and archives; theirs until the build is done.
+    pub folder: &'a Path,
+}
+
+impl Kitchen<'_> {
+    /// The probe image, then each image of the recipe, in its order.
+    ///
+    /// # Errors
+    /// [`Error`], with the image's name.
+    pub fn prepare(&self, checks: &[u8], made: &[Ingredients<'_>]) -> Result<Vec<Prepared>, Error> {
+        let mut prepared = vec![self.probe(checks)?];
+        for image in &self.loaded.recipe.images {
+            prepared.push(match made.iter().find(|one| one.image.name == image.name) {
+                Some(ingredients) => self.from_packages(ingredients)?,
+                None => self.from_archive(image)?,
+            });
+        }
+        Ok(prepared)
+    }
+
+    fn probe(&self, checks: &[u8]) -> Result<Prepared, Error> {
+        let tree = self.folder.join("probe");
+        let program = tree.join("firmware-checks");
+        fs::create_dir(&tree)
+            .and_then(|()| fs::write(&program, checks))
+            .and_then(|()| fs::set_permissions(&program, fs::Permissions::from_mode(0o755)))
+            .map_err(failed(PROBE_IMAGE, "laying out the program"))?;
+        let entrypoint = ["/firmware-checks", "container-probe"].map(str::to_owned);
+        self.pack(PROBE_IMAGE, &tree, &entrypoint)
+    }
+
+    fn from_packages(&self, ingredients: &Ingredients<'_>) -> Result<Prepared, Error> {
+        let image = ingredients.image;
+        let name = image.name.as_str();
+        let tree = self.folder.join(file_name(name));
+        fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
+        let debs: Vec<PathBuf> = ingredients.solution.packages.iter().map(self.deb).collect();
+        // Links of merged /usr come first, so that a package's path below them finds its place.
+        for folder in ["bin", "lib", "lib64", "sbin"] {
+            let made = fs::create_dir_all(tree.join("usr").join(folder))
+                .and_then(|()| symlink(format!("usr/{folder}"), tree.join(folder)));
+            made.map_err(failed(name, "making the links of merged /usr"))?;
+        }
+        extract::extract_all(&debs, &tree, Owners::Keep)
+            .map_err(|source| Error::Package { name: name.to_owned(), source })?;
+        if let Some(files) = self.loaded.files(image) {
+            copy_over(&files, &tree).map_err(failed(name, &format!("laying {} over it", files.display())))?;
+        }
+        self.pack(name, &tree, &image.entrypoint)
+    }
+
+    fn from_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
+        let name = image.name.clone();
+        let archive = self.loaded.archive(image).unwrap_or_default();
+        let contents = container::inspect(&archive).map_err(|source| Error::Container { name: name.clone(), source })?;
+        if !contents.names.contains(&name) {
+            let found = if contents.names.is_empty() { "an image without a name".into() } else { contents.names.join(", ") };
+            return Err(Error::OtherName { name, archive: archive.display().to_string(), found });
+        }
+        Ok(Prepared { name, archive, id: contents.id })
+    }
+
+    fn pack(&self, name: &str, tree: &Path, entrypoint: &[String]) -> Result<Prepared, Error> {
+        let latest = u64::try_from(self.released.as_second()).unwrap_or(0);
+        let wrong = |source| Error::Container { name: name.to_owned(), source };
+        let base = file_name(name);
+        let layer = Layer::pack(tree, &self.folder.join(format!("{base}.layer")), latest).map_err(wrong)?;
+        let architecture = &self.loaded.base.architecture;
+        let config = Config { name, architecture, entrypoint, created: self.released };
+        let archive = self.folder.join(format!("{base}.tar"));
+        let id = container::write(&config, &layer, &archive).map_err(wrong)?;
+        fs::remove_file(&layer.path).and_then(|()| fs::remove_dir_all(tree)).map_err(failed(name, "tidying up"))?;
+        Ok(Prepared { name: name.to_owned(), archive, id })
+    }
+}
+
+fn failed(name: &str, doing: &str) -> impl FnOnce(io::Error) -> Error {
+    let (name, doing) = (name.to_owned(), doing.to_owned());
+    move |source| Error::Io { name, doing, source }
+}
+
+fn file_name(image: &str) -> String {
+    image.replace(['/', ':'], "_")
+}
+
+/// Lays the tree `from` over `to`: files 0644 (0755 where executable), folders 0755, all root's.
+fn copy_over(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in walkdir::WalkDir::new(from).min_depth(1).sort_by_file_name() {
+        let entry = entry?;
+        let target = to.join(entry.path().strip_prefix(from).map_err(io::Error::other)?);
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            fs::create_dir_all(&target)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(entry.path())?, &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
+            fs::set_permissions(&target, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+        }
+    }
+    Ok(())
+}
