@@ -1,6 +1,7 @@
 //! From a recipe to exactly the packages that it takes: asked from the distribution's own apt, which runs in a small root of its
 //! own programs, the tools root.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use firmware_checks::document::{Diagnostic, Diagnostics, KeyPath, Problem};
 use jiff::Timestamp;
 
-use crate::archive::deb::{self, Archive, Keyring, Mirrors, Solution, Wanted};
+use crate::archive::deb::{self, Archive, Keyring, Mirrors, Package, Solution, Wanted};
 use crate::progress::Progress;
 use crate::recipe::{self, Fingerprint, Loaded};
 use crate::rootfs::overlay::{self, Overlay};
@@ -26,6 +27,16 @@ pub struct Resolved {
     pub system: Solution,
     /// For each container image that is made of packages, its index in the recipe's list and its packages.
     pub images: Vec<(usize, Solution)>,
+}
+
+impl Resolved {
+    /// Every package of the root file system and of the container images, each once.
+    #[must_use]
+    pub fn packages(&self) -> Vec<Package> {
+        let mut seen = BTreeSet::new();
+        let made = self.images.iter().flat_map(|(_, solution)| &solution.packages);
+        self.system.packages.iter().chain(made).filter(|package| seen.insert(&package.sha256)).cloned().collect()
+    }
 }
 
 /// A recipe could not be resolved.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::archive::deb::{self, Archive, Solution, Wanted};
+use crate::archive::deb::{Package, Solution};
 use crate::platform::container::{self, Config, Layer};
 use crate::platform::docker::{PROBE_IMAGE, Prepared};
 use crate::recipe::Loaded;
@@ -56,27 +56,6 @@ pub enum Error {
     },
 }
 
-/// What a container image of packages is made of.
-#[derive(Debug)]
-pub struct Ingredients<'a> {
-    image: &'a ContainerImage,
-    /// Its packages, in apt's order.
-    pub solution: Solution,
-}
-
-/// Asks the distribution which packages the images of the recipe take, each with what it depends on.
-///
-/// # Errors
-/// A package is unknown, or they can't be installed together.
-pub fn solve<'a>(loaded: &'a Loaded, archive: &Archive, tools: &Path) -> deb::Result<Vec<Ingredients<'a>>> {
-    let made = loaded.recipe.images.iter().filter(|image| image.archive.is_none());
-    made.map(|image| {
-        let wanted = Wanted { packages: &image.packages, recommends: false, essential: false };
-        Ok(Ingredients { image, solution: deb::solve(archive, tools, &wanted)? })
-    })
-    .collect()
-}
-
 /// Where images are made, and with what.
 pub struct Kitchen<'a> {
     /// The recipe.
@@ -84,21 +63,22 @@ pub struct Kitchen<'a> {
     /// No time in an image is later.
     pub released: Timestamp,
     /// The file of a package that has been fetched.
-    pub deb: &'a dyn Fn(&deb::Package) -> PathBuf,
+    pub deb: &'a dyn Fn(&Package) -> PathBuf,
     /// A folder for layers and archives; theirs until the build is done.
     pub folder: &'a Path,
 }
 
 impl Kitchen<'_> {
-    /// The probe image, then each image of the recipe, in its order.
+    /// The probe image, then each image of the recipe, in its order. `solutions` are the packages of those that are made
+    /// of packages, each with its place in the recipe's list.
     ///
     /// # Errors
     /// [`Error`], with the image's name.
-    pub fn prepare(&self, checks: &[u8], made: &[Ingredients<'_>]) -> Result<Vec<Prepared>, Error> {
+    pub fn prepare(&self, checks: &[u8], solutions: &[(usize, Solution)]) -> Result<Vec<Prepared>, Error> {
         let mut prepared = vec![self.probe(checks)?];
-        for image in &self.loaded.recipe.images {
-            prepared.push(match made.iter().find(|one| one.image.name == image.name) {
-                Some(ingredients) => self.from_packages(ingredients)?,
+        for (number, image) in self.loaded.recipe.images.iter().enumerate() {
+            prepared.push(match solutions.iter().find(|(place, _)| *place == number) {
+                Some((_, solution)) => self.from_packages(image, solution)?,
                 None => self.from_archive(image)?,
             });
         }
@@ -116,12 +96,11 @@ impl Kitchen<'_> {
         self.pack(PROBE_IMAGE, &tree, &entrypoint)
     }
 
-    fn from_packages(&self, ingredients: &Ingredients<'_>) -> Result<Prepared, Error> {
-        let image = ingredients.image;
+    fn from_packages(&self, image: &ContainerImage, solution: &Solution) -> Result<Prepared, Error> {
         let name = image.name.as_str();
         let tree = self.folder.join(file_name(name));
         fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
-        let debs: Vec<PathBuf> = ingredients.solution.packages.iter().map(self.deb).collect();
+        let debs: Vec<PathBuf> = solution.packages.iter().map(self.deb).collect();
         // Links of merged /usr come first, so that a package's path below them finds its place.
         for folder in ["bin", "lib", "lib64", "sbin"] {
             let made = fs::create_dir_all(tree.join("usr").join(folder))

@@ -4,6 +4,7 @@
 //! its category is the exit status: 1 where the user's input is not right, 2 where it is not theirs to mend.
 
 mod boot;
+mod build;
 mod check;
 mod plan;
 mod schema;
@@ -43,6 +44,7 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Boot(boot::Boot),
+    Build(build::Build),
     Check(check::Check),
     Plan(plan::Plan),
     Schema(schema::Schema),
@@ -76,6 +78,7 @@ impl Cli {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
             Verb::Boot(verb) => verb.run(),
+            Verb::Build(verb) => verb.run(&self.common),
             Verb::Check(verb) => verb.run(),
             Verb::Plan(verb) => verb.run(&self.common),
             Verb::Schema(verb) => verb.run(),
