@@ -2,12 +2,26 @@
 //! same.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
 use end_to_end::image;
 use end_to_end::mirror::{Fault, Mirror};
+
+/// The real archive, fetched once, file by file, as it is asked for.
+fn real_archive() -> Result<Mirror> {
+    let upstream = image::upstream();
+    let fetch = move |path: &str, file: &Path| {
+        let mut curl = Command::new("curl");
+        curl.args(["--fail", "--silent", "--location", "--output"]).arg(file).arg(format!("{upstream}{path}"));
+        if curl.status()?.success() { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    };
+    let folder = image::scratch("mirror");
+    fs::create_dir_all(&folder)?;
+    Ok(Mirror::relay(&folder, Box::new(fetch))?)
+}
 
 /// A mirror before the real archive, with a cache of its own that starts empty. What the mirror has fetched once is
 /// shared by the tests.
@@ -19,7 +33,7 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str) -> Result<Self> {
-        let mirror = Mirror::serve_before(&image::upstream(), &image::scratch("mirror"))?;
+        let mirror = real_archive()?;
         let (cache, out) = (image::scratch(&format!("{name}-cache")), image::scratch(&format!("{name}-out")));
         for folder in [&cache, &out] {
             if folder.exists() {

@@ -65,7 +65,8 @@ pub fn read() -> Result<Vec<u8>, Error> {
 
 /// An ELF program for x86-64 that names no interpreter: nothing outside it is needed to start it.
 fn fit(bytes: &[u8]) -> Result<(), String> {
-    let file = ElfFile64::<object::Endianness>::parse(bytes).map_err(|error| format!("not a 64-bit ELF program: {error}"))?;
+    let file =
+        ElfFile64::<object::Endianness>::parse(bytes).map_err(|error| format!("not a 64-bit ELF program: {error}"))?;
     let endian = file.endian();
     let header = file.elf_header();
     if header.e_machine(endian) != elf::EM_X86_64 {

@@ -12,8 +12,8 @@ use crate::platform::container::{self, Config, Layer};
 use crate::platform::docker::{PROBE_IMAGE, Prepared};
 use crate::recipe::Loaded;
 use crate::recipe::schema::ContainerImage;
-use crate::rootfs::extract::{self, Owners};
 use crate::rootfs;
+use crate::rootfs::extract::{self, Owners};
 
 /// A container image could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,9 @@ pub enum Error {
         source: container::Error,
     },
     /// The archive holds another image than the recipe says.
-    #[error("container image `{name}`: {archive} holds {found}\n  hint: `docker tag` it, and save it anew by that name")]
+    #[error(
+        "container image `{name}`: {archive} holds {found}\n  hint: `docker tag` it, and save it anew by that name"
+    )]
     OtherName {
         /// The recipe's name.
         name: String,
@@ -118,9 +120,11 @@ impl Kitchen<'_> {
     fn from_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
         let name = image.name.clone();
         let archive = self.loaded.archive(image).unwrap_or_default();
-        let contents = container::inspect(&archive).map_err(|source| Error::Container { name: name.clone(), source })?;
+        let contents =
+            container::inspect(&archive).map_err(|source| Error::Container { name: name.clone(), source })?;
         if !contents.names.contains(&name) {
-            let found = if contents.names.is_empty() { "an image without a name".into() } else { contents.names.join(", ") };
+            let found =
+                if contents.names.is_empty() { "an image without a name".into() } else { contents.names.join(", ") };
             return Err(Error::OtherName { name, archive: archive.display().to_string(), found });
         }
         Ok(Prepared { name, archive, id: contents.id })

@@ -15,6 +15,7 @@ use crate::platform::docker::{self, Project};
 use crate::progress::Progress;
 use crate::recipe::{Fingerprint, Loaded};
 use crate::resolve::Resolved;
+use crate::rootfs::archive;
 use crate::rootfs::finalise;
 use crate::rootfs::install::{self, EarlyFile};
 use crate::rootfs::overlay::Overlay;
@@ -132,10 +133,10 @@ fn install_packages(
     let packed = Stages::open(cache)?.file(&key, progress, |tar| -> anyhow::Result<()> {
         install::install(&request, folder)?;
         installed = true;
-        Ok(crate::rootfs::pack::pack(folder, tar, solution.released.as_second())?)
+        Ok(archive::save(folder, tar, solution.released.as_second())?)
     })?;
     if !installed {
-        crate::rootfs::pack::unpack(&packed, folder)?;
+        archive::restore(&packed, folder)?;
     }
     Ok(packed)
 }
