@@ -109,7 +109,9 @@ impl Kitchen<'_> {
                 .and_then(|()| symlink(format!("usr/{folder}"), tree.join(folder)));
             made.map_err(failed(name, "making the links of merged /usr"))?;
         }
-        extract::extract_all(&debs, &tree, Owners::Keep)
+        // One after the other: a folder's time is that of the last package with files in it, the same in every build.
+        debs.iter()
+            .try_for_each(|deb| extract::extract(deb, &tree, Owners::Keep))
             .map_err(|source| Error::Package { name: name.to_owned(), source })?;
         if let Some(files) = self.loaded.files(image) {
             copy_over(&files, &tree).map_err(failed(name, &format!("laying {} over it", files.display())))?;
@@ -131,10 +133,9 @@ impl Kitchen<'_> {
     }
 
     fn pack(&self, name: &str, tree: &Path, entrypoint: &[String]) -> Result<Prepared, Error> {
-        let latest = u64::try_from(self.released.as_second()).unwrap_or(0);
         let wrong = |source| Error::Container { name: name.to_owned(), source };
         let base = file_name(name);
-        let layer = Layer::pack(tree, &self.folder.join(format!("{base}.layer")), latest).map_err(wrong)?;
+        let layer = Layer::pack(tree, &self.folder.join(format!("{base}.layer")), self.released).map_err(wrong)?;
         let architecture = &self.loaded.base.architecture;
         let config = Config { name, architecture, entrypoint, created: self.released };
         let archive = self.folder.join(format!("{base}.tar"));

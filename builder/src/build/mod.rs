@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::archive::deb::Mirrors;
 use crate::disk;
+use crate::plan;
 use crate::progress::Progress;
 use crate::recipe::{self, Loaded};
 use crate::resolve;
@@ -56,6 +57,8 @@ pub fn run(request: &Request, progress: &Progress) -> anyhow::Result<Built> {
     let resolved = resolve::resolve(&loaded, &mirrors, &store, &request.cache, progress, Timestamp::now())?;
     let count = resolved.system.packages.len();
     progress.stage("locked", format!("{count} packages of {}, as of {}", loaded.base.name, resolved.system.released));
+    // What can't fit is refused before anything is installed.
+    plan::plan(&loaded, &resolved, &store)?;
     store.fetch(&resolved.archive.downloads(&resolved.packages()), progress)?.tell(progress);
 
     let started = Instant::now();

@@ -1,20 +1,19 @@
 //! The root file system of an appliance: the distribution's packages, then everything that is Firstlight's or the
 //! recipe's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use firmware_checks::appliance::{self, Appliance};
-use serde::Serialize;
 
 use super::containers::Kitchen;
 use crate::platform::docker::{self, Project};
 use crate::progress::Progress;
 use crate::recipe::{Fingerprint, Loaded};
-use crate::resolve::Resolved;
+use crate::resolve::{self, Resolved};
 use crate::rootfs::archive;
 use crate::rootfs::finalise;
 use crate::rootfs::install::{self, EarlyFile};
@@ -55,23 +54,13 @@ impl Root {
     }
 }
 
-/// What templates may name.
-#[derive(Serialize)]
-struct Values<'a> {
-    name: &'a str,
-    version: &'a str,
-    title: &'a str,
-    base: &'a str,
-    vars: &'a BTreeMap<String, String>,
-}
-
 /// Makes the root file system, in memory where it fits.
 ///
 /// # Errors
 /// Each step's own, with what was being done.
 pub fn make(ingredients: &Ingredients<'_>, cache: &Path, progress: &Progress) -> anyhow::Result<Root> {
     let Ingredients { loaded, resolved, checks, .. } = ingredients;
-    let overlays = overlays(loaded)?;
+    let overlays = resolve::overlays(loaded)?;
     let early: Vec<EarlyFile> = overlays.iter().flat_map(Overlay::early).collect();
     let identity = identity(ingredients, &overlays)?;
     // The tree, its tar archive and the container images, each about as large as the maintainers say.
@@ -86,18 +75,6 @@ pub fn make(ingredients: &Ingredients<'_>, cache: &Path, progress: &Progress) ->
     let log = work.path().join("finalise.log");
     finalise::finalise(&folder, &overlays, resolved.system.released.as_second(), &log)?;
     Ok(Root { folder, packages, identity, _work: work })
-}
-
-fn overlays(loaded: &Loaded) -> anyhow::Result<Vec<Overlay>> {
-    let recipe = &loaded.recipe;
-    let values = Values {
-        name: &recipe.name,
-        version: &recipe.version,
-        title: &recipe.title,
-        base: &loaded.base.name,
-        vars: &recipe.vars,
-    };
-    loaded.overlays().iter().map(|(_, folder)| Ok(Overlay::load(folder, &values)?)).collect()
 }
 
 /// The digest that every identifier on the disk follows from.

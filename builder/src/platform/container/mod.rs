@@ -5,6 +5,8 @@ mod archive;
 mod layer;
 mod writer;
 
+use crate::rootfs;
+
 pub use archive::{Contents, inspect};
 pub use layer::Layer;
 pub use writer::{Config, write};
@@ -20,6 +22,9 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A layer could not be packed.
+    #[error(transparent)]
+    Layer(#[from] rootfs::Error),
     /// An archive is not what it should be.
     #[error("{archive}: {what}\n  hint: {hint}")]
     Archive {

@@ -143,7 +143,7 @@ mod tests {
         let config = Config { name: "a/b:1", architecture: "amd64", entrypoint: &entrypoint, created };
         let mut digests = Vec::new();
         for round in ["one", "two"] {
-            let layer = Layer::pack(&tree, &folder.path().join(format!("{round}.layer")), 1_700_000_000).unwrap();
+            let layer = Layer::pack(&tree, &folder.path().join(format!("{round}.layer")), created).unwrap();
             let path = folder.path().join(format!("{round}.tar"));
             let id = write(&config, &layer, &path).unwrap();
             let contents = inspect(&path).unwrap();
