@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Outcome;
 use crate::machine::grow::{self, Error};
-use crate::machine::ssh_keys;
+use crate::machine::{images, ssh_keys};
 
 /// Prepare this machine; the boot does it by itself.
 #[derive(Args)]
@@ -19,6 +19,8 @@ enum Action {
     Grow,
     /// Make the machine's SSH host keys where they are not there whole. Safe to repeat, and to interrupt.
     SshKeys,
+    /// Load the appliance's own container images where Docker does not have them whole. Safe to repeat, and to interrupt.
+    LoadImages,
 }
 
 impl Machine {
@@ -30,6 +32,7 @@ impl Machine {
         match self.action {
             Action::Grow => grow(),
             Action::SshKeys => ssh_keys(),
+            Action::LoadImages => load_images(),
         }
     }
 }
@@ -53,5 +56,10 @@ fn ssh_keys() -> anyhow::Result<Outcome> {
     for kind in ssh_keys::make(std::path::Path::new("/etc/ssh"))? {
         println!("made the SSH host key of kind {kind}");
     }
+    Ok(Outcome::Done)
+}
+
+fn load_images() -> anyhow::Result<Outcome> {
+    images::load()?;
     Ok(Outcome::Done)
 }
