@@ -153,12 +153,17 @@ impl FromStr for Size {
 }
 
 impl Serialize for Size {
+    /// In its own unit where nine decimals say it to the byte, else in bytes: what is read back is the same size.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.bytes % self.unit.bytes() == 0 {
-            serializer.collect_str(self)
-        } else {
-            serializer.collect_str(&Self { bytes: self.bytes, unit: Unit::B })
+        let unit = self.unit.bytes();
+        let rest = u128::from(self.bytes % unit) * 1_000_000_000;
+        if !rest.is_multiple_of(u128::from(unit)) {
+            return serializer.collect_str(&Self { bytes: self.bytes, unit: Unit::B });
         }
+        let decimals = format!("{:09}", rest / u128::from(unit));
+        let number = format!("{}.{decimals}", self.bytes / unit);
+        let number = number.trim_end_matches('0').trim_end_matches('.');
+        serializer.collect_str(&format_args!("{number} {}", self.unit.name()))
     }
 }
 
@@ -211,5 +216,8 @@ mod tests {
         let odd = Size::new(1, Unit::GiB).like(12_345);
         let text = serde_json::to_string(&odd).unwrap();
         assert_eq!(serde_json::from_str::<Size>(&text).unwrap(), odd);
+        let half: Size = "1.5 GB".parse().unwrap();
+        assert_eq!(serde_json::to_string(&half).unwrap(), r#""1.5 GB""#);
+        assert_eq!(serde_json::to_string(&Size::new(64, Unit::GB)).unwrap(), r#""64 GB""#);
     }
 }

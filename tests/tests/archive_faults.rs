@@ -137,8 +137,8 @@ fn an_expired_release_is_refused() -> Result<()> {
         .current_dir(image::repository())
         .output()?;
     let text = image::text(&output);
-    ensure!(output.status.code() == Some(1), "{text}");
-    for word in ["expired", "Valid-Until", "InRelease", "hint"] {
+    ensure!(!output.status.success(), "{text}");
+    for word in ["it was valid until", "InRelease", "hint"] {
         ensure!(text.contains(word), "`{word}` is not in: {text}");
     }
     Ok(())

@@ -106,15 +106,14 @@ fn install_packages(
     let debs: Vec<PathBuf> = solution.packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
     let request =
         install::Request { solution, debs: &debs, base: &loaded.base, requested: &requested, early, log: &log };
-    let mut installed = false;
     let packed = Stages::open(cache)?.file(&key, progress, |tar| -> anyhow::Result<()> {
         install::install(&request, folder)?;
-        installed = true;
-        Ok(archive::save(folder, tar, solution.released.as_second())?)
+        archive::save(folder, tar, solution.released.as_second())?;
+        fs::remove_dir_all(folder).and_then(|()| fs::create_dir(folder)).context("clearing the work folder")
     })?;
-    if !installed {
-        archive::restore(&packed, folder)?;
-    }
+    // Always from the archive, also right after it was made: files are then created in one order, and mke2fs, which
+    // takes them in the order of the folder, makes the same file system whether or not the cache had them.
+    archive::restore(&packed, folder)?;
     Ok(packed)
 }
 

@@ -142,7 +142,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
     write_menu(root, &grub::menu(spec.title, root_uuid))?;
     let content = measure(root)?;
     let layout = Layout::new(spec.disk, content)?;
-    let mut disk = raw::begin(out, layout.size)?;
+    let mut disk = raw::begin(out, layout.size, content.bytes)?;
 
     let file_system = |part: Part| ext4::FileSystem {
         partition: layout.of(part),

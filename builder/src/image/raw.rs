@@ -18,6 +18,9 @@ const CHUNK: usize = 1 << 20;
 /// The smallest run of zeros that becomes a hole, in bytes.
 const GRAIN: usize = 1 << 16;
 
+/// How the names of unfinished images begin.
+const UNFINISHED: &str = ".new-";
+
 /// An image could not be handed out.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} {path}: {source}")]
@@ -27,17 +30,47 @@ pub struct Error {
     source: io::Error,
 }
 
-/// A file beside `out` that becomes it in [`publish`], and vanishes when it is dropped before.
+/// A file beside `out` that becomes it in [`publish`], and vanishes when it is dropped before: `size` bytes long, of which
+/// about `content` will be written. What killed builds left in the folder is removed.
 ///
 /// # Errors
-/// [`Error`]: the folder can't be made or written.
-pub fn begin(out: &Path, size: u64) -> Result<NamedTempFile, Error> {
+/// [`Error`]: the folder can't be made or written, or has no room for the content.
+pub fn begin(out: &Path, size: u64, content: u64) -> Result<NamedTempFile, Error> {
     let told = |source| Error { doing: "making an image beside", path: out.to_owned(), source };
     let folder = folder(out);
     std::fs::create_dir_all(folder).map_err(told)?;
-    let file = tempfile::Builder::new().prefix(".new-").suffix(".raw").tempfile_in(folder).map_err(told)?;
+    sweep(folder);
+    room(folder, content).map_err(told)?;
+    let file = tempfile::Builder::new().prefix(UNFINISHED).suffix(".raw").tempfile_in(folder).map_err(told)?;
+    file.as_file().lock().map_err(told)?;
     file.as_file().set_len(size).map_err(told)?;
     Ok(file)
+}
+
+/// Removes unfinished images that no living build holds the lock of.
+fn sweep(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())) {
+        // One that can't be opened or removed is somebody else's; it is in nobody's way.
+        let _ = File::open(entry.path()).map(|file| match file.try_lock() {
+            Ok(()) => std::fs::remove_file(entry.path()).is_ok(),
+            Err(_) => false,
+        });
+    }
+}
+
+fn room(folder: &Path, needed: u64) -> io::Result<()> {
+    let space = nix::sys::statvfs::statvfs(folder)?;
+    let free = space.blocks_available() * space.fragment_size();
+    if free >= needed {
+        return Ok(());
+    }
+    let (needed, free) = (needed.div_ceil(1_000_000), free / 1_000_000);
+    let text = format!(
+        "no space left in {}: about {needed} MB are needed, {free} MB are free\n  hint: free some, or name a folder on another disk with --out",
+        folder.display()
+    );
+    Err(io::Error::new(io::ErrorKind::StorageFull, text))
 }
 
 /// Turns zeros into holes, takes the checksum, makes everything durable and gives the file its name.
@@ -117,7 +150,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("deep/image.raw");
         let size = 5 * (1 << 20) + 77;
-        let disk = begin(&out, size).unwrap();
+        let disk = begin(&out, size, 1).unwrap();
         disk.as_file().write_all_at(&vec![0; 2 << 20], 0).unwrap();
         disk.as_file().write_all_at(b"x", 70_000).unwrap();
         disk.as_file().write_all_at(b"end", size - 3).unwrap();
@@ -133,14 +166,32 @@ mod tests {
     fn an_image_that_is_only_a_hole_has_a_checksum_too() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("empty.raw");
-        let artifact = publish(begin(&out, 3 << 20).unwrap(), &out).unwrap();
+        let artifact = publish(begin(&out, 3 << 20, 1).unwrap(), &out).unwrap();
         assert_eq!(artifact.sha256, hex(&vec![0; 3 << 20]));
     }
 
     #[test]
     fn an_image_that_is_not_published_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        drop(begin(&folder.path().join("image.raw"), 1 << 20).unwrap());
+        drop(begin(&folder.path().join("image.raw"), 1 << 20, 1).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_build_left_is_removed_and_what_a_living_one_has_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (killed, image) = (folder.path().join(".new-killed.raw"), folder.path().join("image.raw"));
+        std::fs::write(&killed, "half").unwrap();
+        let living = begin(&image, 1 << 20, 1).unwrap();
+        let other = begin(&image, 1 << 20, 1).unwrap();
+        assert!(!killed.exists() && living.path().exists() && other.path().exists());
+    }
+
+    #[test]
+    fn no_room_is_told_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = begin(&folder.path().join("image.raw"), 1 << 20, u64::MAX / 2).unwrap_err().to_string();
+        assert!(error.contains("no space left in") && error.contains("hint: "), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
