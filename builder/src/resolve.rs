@@ -2,7 +2,7 @@
 //! own programs, the tools root.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,10 @@ use jiff::Timestamp;
 
 use crate::archive::deb::{self, Archive, Keyring, Mirrors, Package, Solution, Wanted};
 use crate::progress::Progress;
-use crate::recipe::{self, Fingerprint, Loaded};
+use crate::recipe::{self, Loaded};
 use crate::rootfs::overlay::{self, Overlay};
 use crate::rootfs::{self, extract};
+use crate::stage::{self, Key, Stages};
 use crate::store::{self, Store};
 
 /// What a recipe takes, and what it takes to make it.
@@ -54,6 +55,9 @@ pub enum Error {
     /// A package of the tools root can't be unpacked.
     #[error("making the tools root")]
     Tools(#[from] rootfs::DebError),
+    /// The tools root can't be kept.
+    #[error("making the tools root")]
+    Stage(#[from] stage::Error),
     /// A file or folder of this host failed.
     #[error("{doing} {}", path.display())]
     Io {
@@ -89,19 +93,20 @@ pub fn resolve(
     let keyring = recipe.keyring();
     let armored = fs::read_to_string(&keyring).map_err(Error::io("reading", &keyring))?;
     let archive = Archive::open(&recipe.base, &Keyring::parse(&armored)?, mirrors, store, progress, now)?;
-    let tools = tools_root(&archive, &recipe.base.tools, store, cache, progress)?;
+    let stages = Stages::open(cache)?;
+    let tools = tools_root(&archive, &recipe.base.tools, store, &stages, progress)?;
+    let solve = |wanted: &Wanted<'_>| {
+        let solution = deb::solve_once(&archive, &tools, wanted, &stages, progress);
+        solution.map_err(|error| unknown(recipe, &error).unwrap_or_else(|| error.into()))
+    };
     let wanted = Wanted { packages: &recipe.packages(), recommends: false, essential: true };
-    let system = solve(recipe, &archive, &tools, &wanted)?;
+    let system = solve(&wanted)?;
     let mut images = Vec::new();
     for (index, image) in recipe.recipe.images.iter().enumerate().filter(|(_, image)| !image.packages.is_empty()) {
         let wanted = Wanted { packages: &image.packages, recommends: false, essential: false };
-        images.push((index, solve(recipe, &archive, &tools, &wanted)?));
+        images.push((index, solve(&wanted)?));
     }
     Ok(Resolved { archive, tools, system, images })
-}
-
-fn solve(recipe: &Loaded, archive: &Archive, tools: &Path, wanted: &Wanted<'_>) -> Result<Solution, Error> {
-    deb::solve(archive, tools, wanted).map_err(|error| unknown(recipe, &error).unwrap_or_else(|| error.into()))
 }
 
 /// An unknown package is told at the line of the recipe that names it.
@@ -149,8 +154,8 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
     before + within
 }
 
-/// The folder `stages/tools-KEY` of the cache with the files of the packages `names` and what they depend on; made where it is not
-/// there yet. No script of theirs is run.
+/// A folder with the files of the packages `names` and what they depend on: made once, then taken from the cache. No
+/// script of theirs is run.
 ///
 /// # Errors
 /// [`Error`].
@@ -158,36 +163,17 @@ pub fn tools_root(
     archive: &Archive,
     names: &[String],
     store: &Store,
-    cache: &Path,
+    stages: &Stages,
     progress: &Progress,
 ) -> Result<PathBuf, Error> {
     let packages = archive.closure(names)?;
-    let key =
-        packages.iter().fold(Fingerprint::new("tools root 1"), |key, package| key.field("package", &package.sha256));
-    let stages = cache.join("stages");
-    let root = stages.join(format!("tools-{}", key.finish()));
-    if root.is_dir() {
-        return Ok(root);
-    }
-    let downloads = archive.downloads(&packages);
-    store.fetch(&downloads, progress)?.tell(progress);
-    let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
-    fs::create_dir_all(&stages).map_err(Error::io("making the folder", &stages))?;
-    let new = tempfile::Builder::new().prefix(".new-tools-").tempdir_in(&stages);
-    let new = new.map_err(Error::io("making a folder in", &stages))?;
-    extract::extract_all(&debs, new.path(), extract::Owners::Root)?;
-    // A folder that has its name is whole, also after a power cut.
-    let synced = File::open(new.path()).and_then(|folder| Ok(nix::unistd::syncfs(folder)?));
-    synced.map_err(Error::io("syncing", new.path()))?;
-    match fs::rename(new.path(), &root) {
-        Ok(()) => {
-            let _ = new.keep();
-        }
-        // Another build was faster; what it made is the same.
-        Err(_) if root.is_dir() => {}
-        Err(error) => return Err(Error::io("renaming to", &root)(error)),
-    }
-    Ok(root)
+    let digests: Vec<&str> = packages.iter().map(|package| package.sha256.as_str()).collect();
+    let key = Key::new("tools").input("packages", digests);
+    stages.folder(&key, progress, |folder| {
+        store.fetch(&archive.downloads(&packages), progress)?.tell(progress);
+        let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
+        Ok(extract::extract_all(&debs, folder, extract::Owners::Root)?)
+    })
 }
 
 #[cfg(test)]

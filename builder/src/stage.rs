@@ -17,7 +17,7 @@ use crate::progress::Progress;
 pub use temporary::{Temporary, work_folder};
 
 /// Changes when a stage of the same inputs would be made otherwise.
-const FORMAT: &str = "v1";
+const FORMAT: &str = "v2";
 
 /// A stage could not be kept or found.
 #[derive(Debug, thiserror::Error)]

@@ -43,6 +43,8 @@ pub struct Built {
     pub disk: disk::Summary,
     /// The root file system as the packages alone make it (tar), in the cache.
     pub root_archive: PathBuf,
+    /// When the newest of the archive's releases was signed; no time in the image is later.
+    pub released: Timestamp,
 }
 
 /// Builds the image. Must run in the user namespace of [`crate::sandbox::userns::enter`].
@@ -75,7 +77,7 @@ pub fn run(request: &Request, progress: &Progress) -> anyhow::Result<Built> {
     let size = tenths_of_gb(disk.image.size);
     progress.stage_timed("disk", format!("GPT: {}, {size} GB", labels.join(" ")), started.elapsed());
     progress.stage("image", format!("{}  sha256:{}", out.display(), disk.image.sha256));
-    Ok(Built { disk, root_archive: root.packages })
+    Ok(Built { disk, root_archive: root.packages, released: resolved.system.released })
 }
 
 fn spec<'a>(loaded: &'a Loaded, released: Timestamp, identity: &'a str) -> disk::Spec<'a> {

@@ -11,6 +11,7 @@ pub mod grub;
 pub mod ids;
 pub mod layout;
 pub mod table;
+mod times;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -132,7 +133,7 @@ pub enum Error {
 }
 
 /// Makes the disk `out` of the root file system in the folder `root`, with the programs of the tools root `tools`. Adds the boot
-/// menu to `root` first. Needs the user namespace of [`sandbox::userns::enter`], in which `root` was made.
+/// menu to `root` first, and settles its times. Needs the user namespace of [`sandbox::userns::enter`], in which `root` was made.
 ///
 /// # Errors
 /// [`Error`]; there is then no `out` that was not there before.
@@ -142,6 +143,8 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
     write_menu(root, &grub::menu(spec.title, root_uuid))?;
     let content = measure(root)?;
     let layout = Layout::new(spec.disk, content)?;
+    let settled = times::settle(root, spec.released.as_second());
+    settled.map_err(|(path, source)| Error::Root { doing: "dating", path, source })?;
     let mut disk = raw::begin(out, layout.size, content.bytes)?;
 
     let file_system = |part: Part| ext4::FileSystem {
@@ -184,10 +187,12 @@ fn write_menu(root: &Path, menu: &str) -> Result<(), Error> {
     written.map_err(|source| Error::Root { doing: "writing the boot menu", path, source })
 }
 
-/// What the files below `root` take on ext4: whole blocks, one for every folder and link.
+/// What the files below `root` take on ext4: whole blocks, one for every link, and for every folder its entries' names in
+/// blocks that are half full. What the host's file system says of a folder's size is its own matter.
 fn measure(root: &Path) -> Result<Content, Error> {
     let mut content = Content::default();
     let mut linked = BTreeSet::new();
+    let mut names = 0;
     for entry in walkdir::WalkDir::new(root) {
         let told = |error: walkdir::Error| Error::Root {
             doing: "measuring",
@@ -196,12 +201,17 @@ fn measure(root: &Path) -> Result<Content, Error> {
         };
         let entry = entry.map_err(told)?;
         let metadata = entry.metadata().map_err(told)?;
+        if entry.depth() > 0 {
+            names += (8 + entry.file_name().len() as u64).next_multiple_of(4);
+        }
         if metadata.nlink() > 1 && !metadata.is_dir() && !linked.insert((metadata.dev(), metadata.ino())) {
             continue;
         }
         content.inodes += 1;
-        content.bytes += metadata.len().max(1).next_multiple_of(4096);
+        let size = if metadata.is_dir() { 0 } else { metadata.len() };
+        content.bytes += size.max(1).next_multiple_of(4096);
     }
+    content.bytes += (2 * names).next_multiple_of(4096);
     Ok(content)
 }
 
@@ -230,7 +240,7 @@ mod tests {
         fs::hard_link(root.path().join("a"), root.path().join("b")).unwrap();
         fs::write(root.path().join("empty"), "").unwrap();
         let content = measure(root.path()).unwrap();
-        let folder = fs::metadata(root.path()).unwrap().len().next_multiple_of(4096);
-        assert_eq!(content, Content { bytes: folder + 8192 + 4096, inodes: 3 });
+        // The folder, one file of two blocks, an empty one, and the names.
+        assert_eq!(content, Content { bytes: 4096 + 8192 + 4096 + 4096, inodes: 3 });
     }
 }

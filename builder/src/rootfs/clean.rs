@@ -46,7 +46,7 @@ pub(super) fn after_install(tree: &Tree) -> Result<(), Error> {
 pub(super) fn each_machines_own(tree: &Tree) -> Result<(), Error> {
     remove(tree, &EACH_MACHINES_OWN)?;
     let path = Path::new("etc/machine-id");
-    tree.write(path, b"", 0o444, Owner::ROOT).map_err(Error::io("writing", path))
+    tree.write(path, b"", 0o644, Owner::ROOT).map_err(Error::io("writing", path))
 }
 
 fn remove(tree: &Tree, patterns: &[&str]) -> Result<(), Error> {

@@ -2,14 +2,7 @@
 //! when and where it was made.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-
-use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::{UtimensatFlags, utimensat};
-use nix::sys::time::TimeSpec;
-use walkdir::WalkDir;
+use std::path::Path;
 
 use super::accounts::Accounts;
 use super::overlay::Overlay;
@@ -22,8 +15,8 @@ const PRESETS: &str = "usr/lib/systemd/system-preset";
 const OURS: &str = "00-firstlight";
 
 /// Lays `overlays`, in their order, over the root file system `root`, makes the accounts that they declare
-/// (sysusers.d (5)), enables and disables units as our presets say, and takes out what tells of the time, which must
-/// not be later than `released` (seconds since 1970), or must be each machine's own. `log` gets what the programs say.
+/// (sysusers.d (5)), enables and disables units as our presets say, and takes out what must be each machine's own. What
+/// is written tells no later time than `released` (seconds since 1970). `log` gets what the programs say.
 ///
 /// # Errors
 /// [`Error`]; `root` is then of no use.
@@ -39,8 +32,7 @@ pub fn finalise(root: &Path, overlays: &[Overlay], released: i64, log: &Path) ->
         overlay.give(&tree, &accounts)?;
     }
     apply_presets(&sandbox, &tree)?;
-    clean::after_install(&tree)?;
-    clamp(root, released)
+    clean::after_install(&tree)
 }
 
 /// Carries out our presets by the target's own systemctl, and makes sure that what was to be enabled is.
@@ -92,33 +84,8 @@ fn presets(path: &Path, text: &str) -> Result<Vec<(String, bool)>, Error> {
     Ok(units)
 }
 
-/// Sets every modification time later than `released` to it, and drops fractions of a second, which an archive does
-/// not keep either.
-fn clamp(root: &Path, released: i64) -> Result<(), Error> {
-    let failed = |path: &Path, source: io::Error| {
-        let inside = path.strip_prefix(root).unwrap_or(path);
-        Error::io("dating", inside)(source)
-    };
-    for entry in WalkDir::new(root) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().map(PathBuf::from).unwrap_or_default();
-            failed(&path, error.into())
-        })?;
-        let path = entry.path();
-        let metadata = std::fs::symlink_metadata(path).map_err(|error| failed(path, error))?;
-        if metadata.mtime() > released || metadata.mtime_nsec() != 0 {
-            let time = TimeSpec::new(metadata.mtime().min(released), 0);
-            utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink)
-                .map_err(|error| failed(path, error.into()))?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -130,19 +97,5 @@ mod tests {
             let told = presets(path, &format!("enable x\n{wrong}\n")).unwrap_err().to_string();
             assert!(told.contains("00-firstlight.preset:2: ") && told.contains(wrong), "{told}");
         }
-    }
-
-    #[test]
-    fn only_what_is_newer_is_dated_back_and_links_themselves() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("folder")).unwrap();
-        fs::write(root.path().join("folder/new"), "").unwrap();
-        fs::write(root.path().join("old"), "").unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
-        let old = TimeSpec::new(1_000, 0);
-        utimensat(AT_FDCWD, &root.path().join("old"), &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
-        clamp(root.path(), 2_000).unwrap();
-        let mtime = |name: &str| fs::symlink_metadata(root.path().join(name)).unwrap().mtime();
-        assert_eq!(["folder", "folder/new", "link", "old", ""].map(mtime), [2_000, 2_000, 2_000, 1_000, 2_000]);
     }
 }

@@ -1,8 +1,8 @@
 //! Installs packages by the target's own dpkg, on a host that needs none.
 //!
-//! The essential packages, apt and what they depend on are laid out first, unregistered, so that there is a dpkg to
-//! run. It then installs them in earnest, and after them the others in the order that apt chose, everything unpacked
-//! before anything is configured as far as `Pre-Depends` lets it. The initramfs is made once, at the end.
+//! The essential packages and what they depend on are laid out first, unregistered, so that there is a dpkg to run. It
+//! then installs them in earnest, and after them the others in the order that apt chose, everything unpacked before
+//! anything is configured as far as `Pre-Depends` lets it. The initramfs is made once, at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -10,10 +10,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::accounts::Accounts;
 use super::clean;
 use super::control::{self, Control, Set};
 use super::extract::{self, Owners};
-use super::tree::{Owner, Tree};
+use super::tree::{Owner, Tree, set_mode};
 use super::{Error, sources};
 use crate::archive::deb::{Package, Solution};
 use crate::recipe::base::Base;
@@ -21,6 +22,7 @@ use crate::sandbox::Sandbox;
 
 /// Where the packages are seen inside; on a tmpfs, so that it leaves no trace.
 const DEBS: &str = "/run/firstlight/debs";
+const APT_PARTIAL: [&str; 2] = ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
 const UPDATE_INITRAMFS: &str = "usr/sbin/update-initramfs";
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// invoke-rc.d (8): 101 says that no action is allowed.
@@ -63,7 +65,7 @@ pub struct Request<'a> {
 pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
     let controls = request.debs.iter().map(|deb| control::read(deb)).collect::<Result<Vec<_>, _>>()?;
     let set = Set::new(&controls);
-    let first = |index: &usize| controls[*index].essential || controls[*index].package == "apt";
+    let first = |index: &usize| controls[*index].essential;
     let essential = set.closure((0..controls.len()).filter(first));
     let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
     lay_out(request, &controls, &essential, root, &tree)?;
@@ -76,6 +78,7 @@ pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
     initramfs(&dpkg.sandbox, &tree)?;
     sources::write(request.base, &tree)?;
     mark_automatic(request, &controls, &essential, &tree)?;
+    give_to_apt(&tree)?;
     verify(&dpkg, request.solution, &tree)?;
     clean::after_install(&tree)
 }
@@ -164,6 +167,22 @@ fn mark_automatic(request: &Request<'_>, controls: &[Control], essential: &[usiz
     let marks: String = names.into_iter().filter(|name| !request.requested.contains(*name)).map(mark).collect();
     let path = Path::new("var/lib/apt/extended_states");
     tree.write(path, marks.as_bytes(), 0o644, Owner::ROOT).map_err(Error::io("writing", path))
+}
+
+/// Leaves the folders of unfinished downloads as apt leaves them when it has downloaded something: to the account that it
+/// downloads by, and to nobody else.
+fn give_to_apt(tree: &Tree) -> Result<(), Error> {
+    let accounts = Accounts::load(tree).map_err(Error::io("reading accounts below", Path::new("etc")))?;
+    let Some(uid) = accounts.users.get("_apt") else { return Ok(()) };
+    for path in APT_PARTIAL.map(Path::new) {
+        let give = || {
+            let folder = tree.make_folders(path)?;
+            Owner { uid: *uid, gid: 0 }.set(&folder)?;
+            set_mode(&folder, 0o700)
+        };
+        give().map_err(Error::io("giving apt", path))?;
+    }
+    Ok(())
 }
 
 /// The target's dpkg in a sandbox.

@@ -51,7 +51,8 @@ fn a_failure_leaves_nothing_and_the_next_try_works() {
         Err(Error::io("failing", path)(io::Error::other("on purpose")))
     };
     stages.folder(&key("a"), &Progress::silent(), fail).unwrap_err();
-    let left: Vec<_> = fs::read_dir(cache.path().join("stages/v1")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(cache.path().join("stages").join(FORMAT)).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name.to_str().unwrap().ends_with(".lock")), "{left:?}");
     let fill = |path: &Path| fs::write(path.join("whole"), "").map_err(Error::io("writing", path));
     let path = stages.folder(&key("a"), &Progress::silent(), fill).unwrap();
@@ -61,7 +62,7 @@ fn a_failure_leaves_nothing_and_the_next_try_works() {
 #[test]
 fn what_a_killed_build_left_is_removed_and_a_living_ones_is_not() {
     let cache = tempfile::tempdir().unwrap();
-    let folder = cache.path().join("stages/v1");
+    let folder = cache.path().join("stages").join(FORMAT);
     fs::create_dir_all(folder.join("firstlight-work-dead/root")).unwrap();
     fs::write(folder.join("firstlight-work-dead/root/etc"), "").unwrap();
     fs::write(folder.join("firstlight-work-dead.owner"), "").unwrap();

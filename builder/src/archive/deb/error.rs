@@ -53,6 +53,9 @@ pub enum Error {
         /// This machine's clock.
         now: Timestamp,
     },
+    /// apt's answer can't be kept.
+    #[error("keeping what apt chose: {0}")]
+    Stage(#[from] crate::stage::Error),
     /// A well-signed Release of something else.
     #[error("verifying {url}: found {what} `{found}`, expected `{expected}`\n  hint: {hint}")]
     Unfit {
