@@ -3,9 +3,10 @@
 //! The way of the data: [`appliance`] (what the image was built to be) and [`site`] (what this installation is
 //! given) go, together with what [`facts`] reads from the machine, through [`checks`]; the findings become a
 //! [`report`]; the [`gate`] reads the report and decides whether the platform may start. [`firewall`] holds the
-//! rule set that the appliance's ports stand for, and [`machine`] does the few things that a first boot must do
-//! before anything can be judged.
+//! rule set that the appliance's ports stand for, [`machine`] does the few things that a first boot must do
+//! before anything can be judged, and [`admin`] knows who may log in.
 
+pub mod admin;
 pub mod appliance;
 pub mod check;
 pub mod checks;

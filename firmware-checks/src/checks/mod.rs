@@ -1,5 +1,6 @@
 //! The catalogue: one file for each thing that is looked at, each with the checks that look at it.
 
+pub mod admin;
 pub mod clock;
 pub mod container;
 pub mod cpu;
@@ -20,6 +21,7 @@ use crate::check::Check;
 pub fn all() -> impl Iterator<Item = &'static Check> {
     [
         site::CHECKS,
+        admin::CHECKS,
         cpu::CHECKS,
         memory::CHECKS,
         disk::CHECKS,

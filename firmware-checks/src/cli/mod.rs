@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod clock;
 mod console;
 pub mod container_probe;
+mod enrol;
 mod firewall;
 mod list;
 mod machine;
@@ -38,6 +39,7 @@ enum Verb {
     Firewall(firewall::Firewall),
     ContainerProbe(container_probe::ContainerProbe),
     Machine(machine::Machine),
+    Enrol(enrol::Enrol),
     Site(site::Site),
 }
 
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Verb::Firewall(verb) => verb.run(),
         Verb::ContainerProbe(verb) => verb.run(),
         Verb::Machine(verb) => verb.run(),
+        Verb::Enrol(verb) => verb.run(),
         Verb::Site(verb) => verb.run(),
     };
     match done {

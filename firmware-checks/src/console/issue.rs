@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::facts::Machine;
 use crate::files;
-use crate::report::{Report, clean};
+use crate::report::{AWAITS, Report, clean};
 
 /// agetty (8) reads every `*.issue` in this folder.
 const PATH: &str = "/run/issue.d/firstlight.issue";
@@ -33,7 +33,7 @@ fn render(report: &Report) -> String {
     let lines = [
         format!("{} {} on {}    {}", report.appliance, report.version, report.base, reached),
         settled.headline(),
-        "Details: firmware-checks report".to_owned(),
+        if report.awaits_admin() { AWAITS } else { "Details: firmware-checks report" }.to_owned(),
     ];
     let mut text = String::from("\n");
     for line in lines {

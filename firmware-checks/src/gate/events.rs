@@ -54,7 +54,11 @@ const FOLDERS: &[Folder] = &[
     Folder { path: "/etc/firstlight", counts: |name| ["site", "waivers.toml"].contains(&name), what: What::File },
     // Not the temporary names under which files are written before they are renamed.
     Folder { path: crate::site::DIRECTORY, counts: |name| !name.starts_with('.'), what: What::File },
-    Folder { path: "/var/lib/firstlight", counts: |name| name == "clock.json", what: What::File },
+    Folder {
+        path: "/var/lib/firstlight",
+        counts: |name| ["clock.json", "enrolled.json"].contains(&name),
+        what: What::File,
+    },
     Folder { path: "/run/firstlight", counts: |name| name == "site-error", what: What::File },
     // systemd-timesyncd makes it at its first success, and touches it with every answer of its server.
     Folder { path: "/run/systemd/timesync", counts: |name| name == "synchronized", what: What::Mark },

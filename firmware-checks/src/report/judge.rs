@@ -2,6 +2,7 @@
 
 use super::{Gate, Report, Verdict};
 use crate::check::{Phase, State};
+use crate::checks::admin::LOGIN;
 
 impl Verdict {
     /// Whether it keeps the gate shut, or the appliance from being called ready.
@@ -22,6 +23,12 @@ impl Report {
     #[must_use]
     pub fn admitted(&self) -> bool {
         !self.checks.iter().any(|verdict| verdict.phase == Phase::Admission && verdict.in_the_way())
+    }
+
+    /// Whether nobody can log in, and the first one who comes to a console chooses the admin's password.
+    #[must_use]
+    pub fn awaits_admin(&self) -> bool {
+        self.checks.iter().any(|verdict| verdict.id == LOGIN && verdict.state == State::Warn)
     }
 
     /// Whether `verdict` is of a check that has its say only once the platform runs, which it does not yet.

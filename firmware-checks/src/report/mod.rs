@@ -12,5 +12,5 @@ mod wrap;
 pub use junit::junit;
 pub use model::{Gate, Report, SCHEMA, Verdict};
 pub use prometheus::prometheus;
-pub use text::{View, text};
+pub use text::{AWAITS, View, text};
 pub use wrap::{clean, wrap};

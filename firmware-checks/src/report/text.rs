@@ -52,12 +52,16 @@ fn header(report: &Report, view: View) -> String {
     cut(&format!("{left}  {first}"), view)
 }
 
+/// What an admin does where nobody can log in yet.
+pub const AWAITS: &str = "Nobody can log in yet: log in as admin at this console to choose a password";
+
 fn footer(report: &Report, view: View) -> String {
     let reachable = report.addresses.iter().find(|address| !address.starts_with("fe80:"));
     let login = match reachable.and_then(|address| address.split('/').next()) {
         Some(address) => format!(" Log in: console or ssh admin@{address}"),
         None => " Log in: console (no address yet)".to_owned(),
     };
+    let login = if report.awaits_admin() { format!(" {AWAITS}") } else { login };
     let details = "Details: firmware-checks report";
     let login = clean(&login, view.ascii);
     let gap = WIDTH.saturating_sub(login.chars().count() + details.len());

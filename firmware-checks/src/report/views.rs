@@ -134,6 +134,16 @@ fn an_observed_value_cannot_clear_the_screen() {
     assert!(!junit(&odd).contains('\x1b'));
 }
 
+#[test]
+fn a_machine_that_nobody_can_enter_says_how_to_log_in() {
+    let login = |state| report(Gate::Shut, vec![verdict(crate::checks::admin::LOGIN, state, "", "", "")]);
+    let last = |state| text(&login(state), View { ascii: true, rows: Some(24) }).lines().last().unwrap().to_owned();
+    assert_eq!(last(State::Warn), " Nobody can log in yet: log in as admin at this console to choose a password");
+    for state in [State::Pass, State::Fail, State::Unknown] {
+        assert!(last(state).starts_with(" Log in: console or ssh"), "{state:?}");
+    }
+}
+
 fn headline(gate: Gate, states: &[State]) -> String {
     report(gate, states.iter().map(|state| verdict("a.b", *state, "", "", "")).collect()).headline()
 }

@@ -9,9 +9,9 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use super::{Error, remove, text, write_as};
+use crate::admin::{self, Account, NAME as ADMIN};
 use crate::facts::Machine;
 
-const ADMIN: &str = "admin";
 const BEGIN: &str = "# From site.toml: written at every boot, up to the line that ends this.";
 const END: &str = "# End of what is from site.toml.";
 /// The digest of the last hash that was set, so that a password which the admin changes on the machine stays.
@@ -21,19 +21,15 @@ fn file_error(path: &str) -> impl Fn(io::Error) -> Error {
     move |source| Error::File { path: path.to_owned(), source }
 }
 
-/// The admin's user and group numbers and home, from passwd (5).
-fn admin(machine: &Machine) -> Result<(u32, u32, String), Error> {
-    let passwd = text(machine, "/etc/passwd")?;
-    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let found = fields.filter(|fields| fields.first() == Some(&ADMIN)).find_map(|fields| {
-        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?, (*fields.get(5)?).to_owned()))
-    });
+/// The admin's user and group numbers and home.
+fn account(machine: &Machine) -> Result<Account, Error> {
+    let found = admin::account(machine).map_err(file_error("/etc/passwd"))?;
     found.ok_or_else(|| Error::NoAdmin("/etc/passwd".into()))
 }
 
 /// Puts `keys` into the admin's `authorized_keys`, between two comment lines; other lines there are the admin's own.
 pub(super) fn keys(machine: &Machine, keys: &[String]) -> Result<(), Error> {
-    let (user, group, home) = match admin(machine) {
+    let Account { user, group, home } = match account(machine) {
         Err(Error::NoAdmin(_)) if keys.is_empty() => return Ok(()),
         found => found?,
     };
