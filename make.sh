@@ -68,7 +68,12 @@ install_for_booting() {
 install_for_testing() {
     if command -v apt-get >/dev/null; then
         apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk nftables iproute2 openssh-client openssl curl gpgv \
-            dpkg-dev passwd faketime zstd nix-bin python3-virt-firmware
+            dpkg-dev passwd util-linux faketime zstd nix-bin python3-virt-firmware
+    fi
+    # The tests play an ordinary user who may build; a fresh machine may have none.
+    if ! grep -q : /etc/subuid 2>/dev/null; then
+        useradd --no-create-home --shell /usr/sbin/nologin firstlight-test
+        grep -q : /etc/subuid || usermod --add-subuids 100000-165535 --add-subgids 100000-165535 firstlight-test
     fi
     need mmdebstrap fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate
 }
@@ -99,6 +104,9 @@ boot() {
 }
 
 run_tests() {
+    # Tests mount, make namespaces and play other users.
+    [ "$(id -u)" = 0 ] || exec sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,FIRSTLIGHT_CACHE "$0" "$1"
+    shift
     install_for_building
     install_for_booting
     install_for_testing
@@ -112,8 +120,8 @@ run_tests() {
 case "${1:-}" in
     image) image ;;
     boot) boot ;;
-    test) run_tests ;;
-    test-all) run_tests --include-ignored ;;
+    test) run_tests test ;;
+    test-all) run_tests test-all --include-ignored ;;
     bench) install_for_building; install_for_testing; compile; exec tests/bench.sh ;;
     *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 esac
