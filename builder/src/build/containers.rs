@@ -80,8 +80,8 @@ impl Kitchen<'_> {
         let mut prepared = vec![self.probe(checks)?];
         for (number, image) in self.loaded.recipe.images.iter().enumerate() {
             prepared.push(match solutions.iter().find(|(place, _)| *place == number) {
-                Some((_, solution)) => self.from_packages(image, solution)?,
-                None => self.from_archive(image)?,
+                Some((_, solution)) => self.of_packages(image, solution)?,
+                None => self.of_archive(image)?,
             });
         }
         Ok(prepared)
@@ -98,7 +98,7 @@ impl Kitchen<'_> {
         self.pack(PROBE_IMAGE, &tree, &entrypoint)
     }
 
-    fn from_packages(&self, image: &ContainerImage, solution: &Solution) -> Result<Prepared, Error> {
+    fn of_packages(&self, image: &ContainerImage, solution: &Solution) -> Result<Prepared, Error> {
         let name = image.name.as_str();
         let tree = self.folder.join(file_name(name));
         fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
@@ -119,7 +119,7 @@ impl Kitchen<'_> {
         self.pack(name, &tree, &image.entrypoint)
     }
 
-    fn from_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
+    fn of_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
         let name = image.name.clone();
         let archive = self.loaded.archive(image).unwrap_or_default();
         let contents =

@@ -119,7 +119,7 @@ pub fn work_folder(cache: &Path, needed: u64) -> Result<Temporary, Error> {
 /// Whether `folder` is in memory, may hold programs, and has room for `needed` bytes with half the free memory left.
 fn in_memory(folder: &Path, needed: u64) -> io::Result<bool> {
     let space = statvfs(folder)?;
-    let free = u64::from(space.blocks_available()) * u64::from(space.fragment_size());
+    let free = space.blocks_available() * space.fragment_size();
     let memory = available_memory(&fs::read_to_string("/proc/meminfo")?).unwrap_or(0);
     let kind = statfs(folder)?.filesystem_type();
     Ok(kind == TMPFS_MAGIC && !space.flags().contains(FsFlags::ST_NOEXEC) && free >= needed && memory / 2 >= needed)

@@ -235,7 +235,7 @@ mod tests {
             (key.replace("PRIVATE", "PUBLIC").into_bytes(), Kind::PublicKey),
             (der.clone(), Kind::DerCertificate),
             (pkcs8(&made), Kind::DerKey),
-            (certificate[..certificate.len() / 2].as_bytes().to_vec(), Kind::Broken),
+            (certificate.as_bytes()[..certificate.len() / 2].to_vec(), Kind::Broken),
             (certificate.replace("MII", "AAA").into_bytes(), Kind::Broken),
             (b" \n".to_vec(), Kind::Empty),
             (b"hello".to_vec(), Kind::Other),
