@@ -112,6 +112,7 @@ run_tests() {
     install_for_testing
     compile
     say "testing"
+    cargo fmt --all --check
     # One test at a time where machines are booted: two emulated machines on two cores are slower than one after the other.
     cargo test --release --locked --workspace --lib --bins
     cargo test --release --locked --workspace --test "*" -- --test-threads 1 "$@"

@@ -12,6 +12,9 @@ use firmware_checks::report::{Report, Verdict};
 use crate::image;
 use crate::site::TestSite;
 
+/// What a kernel says that found no working timer.
+const EMULATOR_PANIC: &str = "IO-APIC + timer doesn't work";
+
 /// How a machine under test differs from the usual one.
 pub struct Settings<'a> {
     /// Names its folder below `target/e2e`.
@@ -30,7 +33,9 @@ pub struct Settings<'a> {
 
 /// A running machine; it is switched off with this value.
 pub struct Guest {
+    command: Command,
     child: Child,
+    restarts: u32,
     folder: PathBuf,
     ssh_key: Option<PathBuf>,
     forwards: Vec<(u16, u16)>,
@@ -62,13 +67,21 @@ impl Guest {
             command.arg("--forward").arg(format!("{host}:{guest}"));
             forwards.push((host, *guest));
         }
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(File::create(folder.join("console.log"))?)
-            .stderr(File::create(folder.join("boot.log"))?)
-            .spawn()
-            .context("starting firstlight boot")?;
-        Ok(Self { child, folder, ssh_key: settings.site.map(|site| site.ssh_key.clone()), forwards })
+        let child = spawn(&mut command, &folder)?;
+        let ssh_key = settings.site.map(|site| site.ssh_key.clone());
+        Ok(Self { command, child, restarts: 0, folder, ssh_key, forwards })
+    }
+
+    /// Starts the machine anew where the emulator's clock, not the image, kept its kernel from starting: on a busy host
+    /// TCG sometimes gives the kernel too few timer interrupts while it looks for them.
+    fn restart_after_emulator_panic(&mut self) -> Result<()> {
+        if self.restarts < 2 && self.console()?.contains(EMULATOR_PANIC) {
+            self.restarts += 1;
+            self.child.kill()?;
+            self.child.wait()?;
+            self.child = spawn(&mut self.command, &self.folder)?;
+        }
+        Ok(())
     }
 
     /// The port of this host that leads to the machine's `port`.
@@ -102,6 +115,7 @@ impl Guest {
             if let Some(report) = report.as_ref().filter(|report| wanted(report)) {
                 return Ok(report.clone());
             }
+            self.restart_after_emulator_panic()?;
             let ended = self.child.try_wait()?;
             if ended.is_some() || started.elapsed() > limit {
                 let console = self.console()?;
@@ -168,6 +182,15 @@ impl Guest {
             .stdin(Stdio::null());
         Ok(ssh)
     }
+}
+
+fn spawn(command: &mut Command, folder: &Path) -> Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(File::create(folder.join("console.log"))?)
+        .stderr(File::create(folder.join("boot.log"))?)
+        .spawn()
+        .context("starting firstlight boot")
 }
 
 impl Drop for Guest {

@@ -98,6 +98,8 @@ impl Service {
     pub fn run(mut self) -> Result<(), Error> {
         logged("telling the service manager", notify("READY=1"));
         console::start_logins(&self.machine);
+        // A stick that was there before its events were watched for, but too late for the boot's own import.
+        self.import();
         if self.latched && self.gate == Gate::Shut {
             self.open_by_latch();
         }
@@ -257,7 +259,7 @@ impl Service {
         }
     }
 
-    /// Imports the site from a medium that appeared, where the machine has none yet.
+    /// Imports the site from a medium that is there by now, where the machine has none yet.
     fn import(&self) -> bool {
         if site::status(self.machine.root()).site.is_some() {
             return false;
@@ -267,10 +269,10 @@ impl Service {
         match tried {
             Ok(status) if status.success() => true,
             Ok(status) => {
-                eprintln!("importing the site from the medium that appeared: {status}");
+                eprintln!("importing the site from a medium: {status}");
                 true
             }
-            Err(error) => logged("importing the site from the medium that appeared", Err(error)),
+            Err(error) => logged("importing the site from a medium", Err(error)),
         }
     }
 }
