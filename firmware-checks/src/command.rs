@@ -39,6 +39,20 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The same without the command, for a person who has not typed it; the journal has the whole.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Missing(_) => self.to_string(),
+            Self::Start { source, .. } => format!("it can't be run: {source}"),
+            Self::Late { limit, .. } => format!("no answer within {} s", limit.as_secs()),
+            Self::Failed { status, said, .. } if said.is_empty() => status.to_string(),
+            Self::Failed { said, .. } => said.clone(),
+        }
+    }
+}
+
 /// Runs `program` without a shell and gives its standard output. After `limit` it is killed.
 ///
 /// # Errors
@@ -103,6 +117,8 @@ mod tests {
         assert_eq!(run("echo", &["a", "b"], SOON).unwrap(), "a b\n");
         let message = run("sh", &["-c", "echo why >&2; exit 3"], SOON).unwrap_err().to_string();
         assert!(message.ends_with("exit status: 3: why"), "{message}");
+        assert_eq!(run("sh", &["-c", "echo why >&2; exit 3"], SOON).unwrap_err().brief(), "why");
+        assert_eq!(run("sh", &["-c", "exit 3"], SOON).unwrap_err().brief(), "exit status: 3");
         assert_eq!(run("no-such-program", &[], SOON).unwrap_err().to_string(), "no-such-program is not installed");
     }
 

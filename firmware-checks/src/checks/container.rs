@@ -1,5 +1,6 @@
 //! The platform itself, once it has been started: acceptance.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::appliance::Platform;
@@ -70,11 +71,22 @@ fn unit(name: &str, shown: &str) -> Finding {
     let finding = if active == "active" {
         Finding::pass(format!("active ({sub})"), "active")
     } else {
-        let state = if active.is_empty() { "not known to systemd".to_owned() } else { format!("{active} ({sub})") };
-        let why = if matches!(result.as_str(), "" | "success") { String::new() } else { format!(", {result}") };
-        Finding::fail(format!("{state}{why}"), "active", format!("journalctl -b -u {name}"))
+        Finding::fail(words(&active, &sub, &result), "active", format!("journalctl -b -u {name}"))
     };
     finding.about(name)
+}
+
+/// A unit's state in words: ActiveState, SubState and Result as org.freedesktop.systemd1 (5) has them.
+fn words(active: &str, sub: &str, result: &str) -> String {
+    let why = if matches!(result, "" | "success") { String::new() } else { format!(" ({result})") };
+    match (active, sub) {
+        ("", _) => "not known to systemd".to_owned(),
+        ("activating", "auto-restart") => format!("it failed{why} and is started anew"),
+        ("activating", _) => format!("it is being started{why}"),
+        ("failed", _) => format!("it failed{why}"),
+        ("inactive", _) => format!("it is not running{why}"),
+        _ => format!("{active} ({sub}){why}"),
+    }
 }
 
 fn versions(_: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
@@ -87,17 +99,32 @@ fn ask(arguments: &[&str]) -> Result<String, Error> {
     command::run("docker", arguments, BRIEF).map(|text| text.trim().to_owned())
 }
 
+/// What `error` comes to in a few words, without what Docker's client puts around them. The whole goes to the journal,
+/// once for as long as the words are the same.
+fn said(error: &Error) -> String {
+    static LAST: Mutex<String> = Mutex::new(String::new());
+    let brief = error.brief();
+    let brief = brief.trim_start_matches("docker: ").trim_start_matches("Error response from daemon: ");
+    let brief = brief.split(" See 'docker ").next().unwrap_or_default().trim_end_matches('.').to_owned();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if *last != brief {
+        eprintln!("{error}");
+        last.clone_from(&brief);
+    }
+    brief
+}
+
 fn judge_versions(engine: Result<String, Error>, compose: Result<String, Error>) -> Finding {
     const REQUIRED: &str = "Docker Engine and Compose 2 or newer, both answering";
     let engine = match engine {
         Ok(engine) => engine,
-        Err(error) => return Finding::fail(format!("the engine does not answer: {error}"), REQUIRED, LOGS),
+        Err(error) => return Finding::fail(format!("the engine does not answer: {}", said(&error)), REQUIRED, LOGS),
     };
     let compose = match compose {
         Ok(compose) => compose,
         Err(error) => {
             return Finding::fail(
-                format!("Docker Engine {engine}; no Compose: {error}"),
+                format!("Docker Engine {engine}; no Compose: {}", said(&error)),
                 REQUIRED,
                 "docker compose version",
             );
@@ -143,7 +170,14 @@ fn judge_container(image: &str, nonce: &str, answer: Result<String, Error>) -> F
     let fail = |what: String| Finding::fail(what, REQUIRED, LOGS);
     let text = match answer {
         Ok(text) => text,
-        Err(error) => return fail(format!("no container ran: {error}")),
+        Err(error) => {
+            let why = said(&error);
+            if why.contains("No such image") {
+                let remedy = "journalctl -b -u firstlight-images tells how loading it goes";
+                return Finding::fail(format!("the image {image} is not loaded"), REQUIRED, remedy);
+            }
+            return fail(format!("no container ran: {why}"));
+        }
     };
     let Ok(answer) = serde_json::from_str::<Answer>(text.trim()) else {
         return fail(format!("{image} gave no answer, but `{}`", text.trim().chars().take(80).collect::<String>()));
@@ -177,10 +211,12 @@ mod tests {
     fn each_unit_is_told_with_its_state() {
         assert_eq!(unit("docker.service", SHOWN).state, State::Pass);
         let hello = unit("firstlight-compose@hello.service", SHOWN);
-        assert_eq!((hello.state, hello.observed.as_str()), (State::Fail, "failed (failed), exit-code"));
+        assert_eq!((hello.state, hello.observed.as_str()), (State::Fail, "it failed (exit-code)"));
         assert_eq!(hello.remedy.as_deref(), Some("journalctl -b -u firstlight-compose@hello.service"));
         let slow = unit("firstlight-compose@slow.service", SHOWN);
-        assert_eq!((slow.state, slow.observed.as_str()), (State::Fail, "activating (start)"));
+        assert_eq!((slow.state, slow.observed.as_str()), (State::Fail, "it is being started"));
+        assert_eq!(words("activating", "auto-restart", "exit-code"), "it failed (exit-code) and is started anew");
+        assert_eq!(words("inactive", "dead", "success"), "it is not running");
         assert_eq!(unit("firstlight-compose@gone.service", SHOWN).observed, "not known to systemd");
     }
 
@@ -215,5 +251,21 @@ mod tests {
         assert_eq!(judge_container("i", "4f", Err(failed())).state, State::Fail);
         assert_eq!(judge_container("i", "4f", Ok("hello".to_owned())).state, State::Fail);
         assert_eq!(judge_container("i", "4f", Ok(String::new())).state, State::Fail);
+    }
+
+    fn refused(said: &str) -> Error {
+        let doing = "docker run --rm --pull=never firstlight/probe:1 container-probe 4f".to_owned();
+        Error::Failed { doing, status: std::process::ExitStatus::default(), said: said.to_owned() }
+    }
+
+    #[test]
+    fn a_failure_of_docker_is_told_without_its_command_line() {
+        let not_loaded =
+            "docker: Error response from daemon: No such image: firstlight/probe:1. See 'docker run --help'.";
+        let finding = judge_container("firstlight/probe:1", "4f", Err(refused(not_loaded)));
+        assert_eq!(finding.observed, "the image firstlight/probe:1 is not loaded");
+        assert!(finding.remedy.unwrap().contains("firstlight-images"));
+        let odd = judge_container("i", "4f", Err(refused("docker: Error response from daemon: no space left.")));
+        assert_eq!(odd.observed, "no container ran: no space left");
     }
 }

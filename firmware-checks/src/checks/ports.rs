@@ -131,20 +131,35 @@ fn answers(context: &Context<'_>, port: &Port, own: &[IpAddr]) -> Result<Finding
     Ok(Finding::fail(format!("{name}: {why}"), required, start(context.appliance, port)))
 }
 
-/// Connects to the port on one address after the other; where it answered, else why the last did not.
+/// Connects to the port on each address. Where it answered, and where it did not if that is a whole address family;
+/// an error where it answered nowhere.
 fn connect(context: &Context<'_>, port: &Port, own: &[IpAddr]) -> Result<String, String> {
-    let mut why = String::new();
-    for address in own {
+    let tried = own.iter().map(|address| {
         let address = SocketAddr::new(*address, port.port);
-        match context.machine.kernel().connect(address, LIMIT) {
-            Ok(()) => return Ok(format!("answers at {address}")),
+        (address, context.machine.kernel().connect(address, LIMIT))
+    });
+    let mut met: Vec<SocketAddr> = Vec::new();
+    let mut silent: Vec<(SocketAddr, String)> = Vec::new();
+    for (address, answer) in tried {
+        match answer {
+            Ok(()) => met.push(address),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                why = format!("{address} refuses connections: nothing listens there");
+                silent.push((address, format!("{address} refuses connections: nothing listens there")));
             }
-            Err(error) => why = format!("connecting to {address}: {error}"),
+            Err(error) => silent.push((address, format!("connecting to {address}: {error}"))),
         }
     }
-    Err(why)
+    let Some(first) = met.first() else {
+        return Err(silent.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "));
+    };
+    let family = |address: &SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let other = silent.iter().find(|(address, _)| met.iter().all(|met| family(met) != family(address)));
+    Ok(match other {
+        Some((address, why)) => {
+            format!("answers over {} at {first}, not over {}: {why}", family(first), family(address))
+        }
+        None => format!("answers at {first}"),
+    })
 }
 
 /// Where to look for what should listen.

@@ -103,17 +103,17 @@ fn standing(check: &Check, before: &[Verdict]) -> Vec<Verdict> {
     }
 }
 
+/// Waits for what `blocker` is, or for what that itself waits for: it is there that an admin begins.
 fn waits(check: &Check, phase: Phase, blocker: &Verdict) -> Verdict {
     let how = match blocker.state {
-        State::Waiting => "waits itself",
         State::Unknown => "could not be checked",
         _ => "failed",
     };
-    let finding = Finding {
-        state: State::Waiting,
-        remedy: Some(format!("see to {} first", blocker.id)),
-        ..Finding::pass(format!("waits for {}, which {how}", blocker.id), check.title)
+    let (observed, remedy) = match blocker.state {
+        State::Waiting => (blocker.observed.clone(), blocker.remedy.clone()),
+        _ => (format!("waits for {}, which {how}", blocker.id), Some(format!("see to {} first", blocker.id))),
     };
+    let finding = Finding { state: State::Waiting, remedy, ..Finding::pass(observed, check.title) };
     verdict(check, phase, finding)
 }
 
@@ -281,6 +281,18 @@ mod tests {
         assert_eq!(states(&verdicts), expected);
         assert_eq!(verdicts[0].observed, "waits for run.failing, which failed");
         assert_eq!(verdicts[0].remedy.as_deref(), Some("see to run.failing first"));
+    }
+
+    #[test]
+    fn what_waits_for_one_that_waits_names_where_it_begins() {
+        let catalogue = [
+            check("run.failing", BOTH, &[], fails),
+            check("run.second", BOTH, &["run.failing"], passes),
+            check("run.third", BOTH, &["run.second"], passes),
+        ];
+        let verdicts = run(catalogue, &scene(), Phase::Admission, &[], |_| {});
+        assert_eq!(verdicts[2].observed, "waits for run.failing, which failed");
+        assert_eq!(verdicts[2].remedy.as_deref(), Some("see to run.failing first"));
     }
 
     #[test]

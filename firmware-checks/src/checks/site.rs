@@ -1,5 +1,6 @@
 //! What the site gave, and what an admin waived.
 
+use crate::admin;
 use crate::appliance::Appliance;
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::site;
@@ -59,12 +60,18 @@ fn configuration(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
             required,
             "mend it on the medium, then plug it in again or sudo firmware-checks site import FOLDER",
         ),
-        (None, None) if needs_site(context.appliance) => Finding::fail(
-            "none was imported",
-            required,
-            "put site.toml, tls.crt and tls.key on the SITE partition of the disk or on a stick labelled SITE; or \
-             sudo firmware-checks site import FOLDER",
-        ),
+        (None, None) if needs_site(context.appliance) => {
+            let wanted =
+                "put site.toml, tls.crt and tls.key on the SITE partition of the disk or on a stick labelled SITE";
+            // Where it can't be told who may log in, admin.login says so.
+            let by_hand = if admin::may_enrol(context.machine).unwrap_or_default() {
+                "or log in as admin at this console, which asks for a new password, then"
+            } else {
+                "or"
+            };
+            let remedy = format!("{wanted}; {by_hand} sudo firmware-checks site import FOLDER");
+            Finding::fail("none was imported", required, remedy)
+        }
         (None, None) => Finding::not_applicable("none was imported, and the appliance needs none"),
     };
     Ok(vec![finding])

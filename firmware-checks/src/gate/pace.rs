@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::report::{Gate, Report};
+use crate::check::State;
+use crate::report::{Gate, Report, Verdict};
 
 /// How long the first verdict is put off for what a boot brings up by itself: an address, a route, the time.
 pub const SETTLING: Duration = Duration::from_secs(20);
+/// How long it is put off for what only warns, such as a clock that nobody has confirmed yet.
+pub const SETTLING_WARNINGS: Duration = Duration::from_secs(5);
 /// How long the platform has to prove itself before what it lacks is a failure.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -22,24 +25,28 @@ pub fn pause(report: &Report, tries: u32, starting: bool) -> Duration {
     }
 }
 
-/// Whether `report` may still come right by itself within [`SETTLING`], since what is in the way is of a kind that a
-/// boot brings up.
+/// How long a boot may go on before `report` is its first verdict: as long as something of the kind that a boot brings
+/// up by itself is in the way, or for a moment where it only warns; otherwise not at all.
 #[must_use]
-pub fn settles(report: &Report) -> bool {
-    let brought_up = ["network.", "time.", "clock.", "egress."];
-    report
-        .checks
-        .iter()
-        .filter(|verdict| !report.comes_later(verdict) && !verdict.state.lets_open() && verdict.waived.is_none())
-        .chain(report.checks.iter().filter(|verdict| verdict.state == crate::check::State::Warn))
-        .any(|verdict| brought_up.iter().any(|prefix| verdict.id.starts_with(prefix)))
+pub fn settling(report: &Report) -> Duration {
+    let brought_up = |verdict: &&Verdict| {
+        ["network.", "time.", "clock.", "egress."].iter().any(|prefix| verdict.id.starts_with(prefix))
+    };
+    let mut of_a_boot = report.checks.iter().filter(|verdict| !report.comes_later(verdict)).filter(brought_up);
+    if of_a_boot.clone().any(Verdict::in_the_way) {
+        SETTLING
+    } else if of_a_boot.any(|verdict| verdict.state == State::Warn) {
+        SETTLING_WARNINGS
+    } else {
+        Duration::ZERO
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Phase, State};
-    use crate::report::{SCHEMA, Verdict};
+    use crate::check::Phase;
+    use crate::report::SCHEMA;
 
     fn report(gate: Gate, id: &str, state: State) -> Report {
         let verdict = Verdict {
@@ -86,9 +93,12 @@ mod tests {
 
     #[test]
     fn only_what_a_boot_brings_up_by_itself_is_waited_for() {
-        assert!(settles(&report(Gate::Shut, "network.address", State::Fail)));
-        assert!(settles(&report(Gate::Shut, "time.synchronised", State::Warn)));
-        assert!(!settles(&report(Gate::Shut, "cpu.cores", State::Fail)));
-        assert!(!settles(&report(Gate::Shut, "network.address", State::Pass)));
+        let shut = |id, state| settling(&report(Gate::Shut, id, state));
+        assert_eq!(shut("network.address", State::Fail), SETTLING);
+        assert_eq!(shut("time.synchronised", State::Unknown), SETTLING);
+        assert_eq!(shut("time.synchronised", State::Warn), SETTLING_WARNINGS);
+        assert_eq!(shut("cpu.cores", State::Fail), Duration::ZERO);
+        assert_eq!(shut("cpu.cores", State::Warn), Duration::ZERO);
+        assert_eq!(shut("network.address", State::Pass), Duration::ZERO);
     }
 }

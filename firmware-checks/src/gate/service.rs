@@ -128,8 +128,8 @@ impl Service {
     fn first_verdict(&mut self) -> Result<Report, Error> {
         loop {
             let report = self.judge();
-            let end = self.started + pace::SETTLING;
-            if !pace::settles(&report) || Instant::now() >= end {
+            let end = self.started + pace::settling(&report);
+            if Instant::now() >= end {
                 // The short pauses of settling do not count for the back-off.
                 self.tries = 0;
                 return Ok(report);

@@ -1,6 +1,8 @@
 //! The report for a person at a terminal: the verdict in the second line, what must be mended first, what passed
 //! folded into one line.
 
+use std::borrow::Cow;
+
 use super::{Report, Verdict, clean, wrap};
 use crate::check::State;
 
@@ -77,6 +79,8 @@ fn body(report: &Report, view: View, room: Option<usize>) -> Vec<String> {
         .collect();
     told.sort_by_key(|verdict| rank(verdict));
     let column = INDENT + told.iter().map(|verdict| verdict.id.len() + 2).max().unwrap_or(0).clamp(16, 22);
+    let told = together(told);
+    let told: Vec<&Verdict> = told.iter().map(AsRef::as_ref).collect();
     let full: Vec<Vec<String>> = told.iter().map(|verdict| block(verdict, column, view)).collect();
     let brief: Vec<String> = told.iter().map(|verdict| one_line(verdict, column, view)).collect();
     let tail = folded(report, column, view);
@@ -98,6 +102,35 @@ fn body(report: &Report, view: View, room: Option<usize>) -> Vec<String> {
     }
     lines.extend(tail);
     lines
+}
+
+/// Those that wait for the same become one, which speaks for all: there is one thing to do about them.
+fn together(told: Vec<&Verdict>) -> Vec<Cow<'_, Verdict>> {
+    let mut out: Vec<Cow<'_, Verdict>> = Vec::new();
+    let waiting = |verdict: &&Verdict| verdict.state == State::Waiting && verdict.waived.is_none();
+    for verdict in &told {
+        let alike: Vec<&&Verdict> = told
+            .iter()
+            .filter(|other| waiting(other) && waiting(verdict) && other.observed == verdict.observed)
+            .collect();
+        match alike.first() {
+            Some(first) if alike.len() > 1 && std::ptr::eq(**first, *verdict) => {
+                let group = |verdict: &Verdict| verdict.id.split('.').next().unwrap_or_default().to_owned();
+                let one = alike.iter().all(|other| group(other) == group(verdict));
+                let id = if one { format!("{}.*", group(verdict)) } else { format!("{} checks", alike.len()) };
+                let ids: Vec<&str> = alike.iter().map(|other| other.id.as_str()).collect();
+                let observed = if one {
+                    format!("{} checks {}", alike.len(), verdict.observed.replacen("waits", "wait", 1))
+                } else {
+                    format!("{}: {}", verdict.observed, ids.join(" "))
+                };
+                out.push(Cow::Owned(Verdict { id, observed, subject: None, ..(*verdict).clone() }));
+            }
+            Some(_) if alike.len() > 1 => {}
+            _ => out.push(Cow::Borrowed(verdict)),
+        }
+    }
+    out
 }
 
 /// Failures first, then what could not be checked, what waits, what warns, what an admin waived.

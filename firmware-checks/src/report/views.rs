@@ -135,6 +135,28 @@ fn an_observed_value_cannot_clear_the_screen() {
 }
 
 #[test]
+fn what_waits_for_the_same_is_told_once() {
+    let waits = |id, reason| verdict(id, State::Waiting, reason, "", "");
+    let site = "waits for site.configuration, which failed";
+    let checks = vec![
+        waits("tls.files", site),
+        waits("tls.pair", site),
+        waits("tls.chain", site),
+        waits("clock.skew", "waits for network.route, which failed"),
+        waits("egress.a", "waits for network.dns, which failed"),
+        waits("database.b", "waits for network.dns, which failed"),
+    ];
+    let shown = text(&report(Gate::Shut, checks), View { ascii: true, rows: Some(24) });
+    let lines: Vec<&str> = shown.lines().skip(3).take(4).map(str::trim_end).collect();
+    let expected = [
+        " WAIT  tls.*           3 checks wait for site.configuration, which failed",
+        " WAIT  clock.skew      waits for network.route, which failed",
+        " WAIT  2 checks        waits for network.dns, which failed: egress.a database.b",
+    ];
+    assert_eq!(lines[..3], expected);
+}
+
+#[test]
 fn a_machine_that_nobody_can_enter_says_how_to_log_in() {
     let login = |state| report(Gate::Shut, vec![verdict(crate::checks::admin::LOGIN, state, "", "", "")]);
     let last = |state| text(&login(state), View { ascii: true, rows: Some(24) }).lines().last().unwrap().to_owned();

@@ -125,6 +125,20 @@ fn a_port_that_answers_on_the_machines_address_passes() {
 }
 
 #[test]
+fn an_address_family_in_which_a_port_does_not_answer_is_told() {
+    let both = || machine().addresses(&[("enp1s0", "10.3.7.12/24"), ("enp1s0", "2001:db8::12/64")]);
+    let asked = asks(&[port("https", 443, Protocol::Tcp)]);
+    let half = only(both().listening("10.3.7.12:443").run("ports.listening", &asked, None));
+    let expected = "answers over IPv4 at 10.3.7.12:443, not over IPv6: [2001:db8::12]:443 refuses connections: nothing \
+                    listens there";
+    assert_eq!((half.state, half.observed.as_str()), (State::Pass, expected));
+    let whole = both().listening("10.3.7.12:443").listening("[2001:db8::12]:443");
+    assert_eq!(only(whole.run("ports.listening", &asked, None)).observed, "answers at 10.3.7.12:443");
+    let none = only(both().run("ports.listening", &asked, None)).observed;
+    assert!(none.contains("10.3.7.12:443 refuses") && none.contains("[2001:db8::12]:443 refuses"), "{none}");
+}
+
+#[test]
 fn a_port_that_does_not_answer_or_on_the_loopback_alone_fails() {
     let silent = only(machine().run("ports.listening", &asks(&[port("alt", 8444, Protocol::Tcp)]), None));
     assert_eq!(silent.state, State::Fail);

@@ -25,7 +25,7 @@ pub const CHECKS: &[Check] = &[
         id: "tls.files",
         title: "certificate and key are there and readable",
         phases: BOTH,
-        after: &[],
+        after: &["site.configuration"],
         documentation: "The site's tls.crt holds certificates in PEM, tls.key one private key in PEM without a passphrase, and \
                         ca.crt, where there is one, certificates in PEM. Fails where a file is missing, is of another kind \
                         (swapped files, an encrypted key, DER, PKCS #12, a signing request are named as such), or where others \
