@@ -131,14 +131,14 @@ fn time(at: Timestamp) -> String {
 fn set(context: &Context<'_>) -> String {
     let network = servers(context).map_or(String::new(), |servers| format!("; or see why {servers} does not answer"));
     format!(
-        "date --utc --set 'YYYY-MM-DD HH:MM', then firmware-checks clock accept; set it in the firmware setup too, and \
+        "sudo date --utc --set 'YYYY-MM-DD HH:MM', then sudo firmware-checks clock accept; set it in the firmware setup too, and \
          change the board's battery if it was lost{network}"
     )
 }
 
 /// How to get the clock confirmed.
 fn confirm(context: &Context<'_>) -> String {
-    let by_hand = "if the time shown is right (compare it with a clock you trust): firmware-checks clock accept";
+    let by_hand = "if the time shown is right (compare it with a clock you trust): sudo firmware-checks clock accept";
     match servers(context) {
         Some(servers) => format!(
             "see why {servers} does not answer (UDP port 123): systemctl status systemd-timesyncd; or, {by_hand}"

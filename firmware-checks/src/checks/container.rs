@@ -134,7 +134,9 @@ fn judge_versions(engine: Result<String, Error>, compose: Result<String, Error>)
     let major = compose.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
         Some(major) if major >= 2 => Finding::pass(found, REQUIRED),
-        _ => Finding::fail(found, REQUIRED, "remove what stands before Compose 2 in docker's plugins: docker info"),
+        _ => {
+            Finding::fail(found, REQUIRED, "remove what stands before Compose 2 in docker's plugins: sudo docker info")
+        }
     }
 }
 

@@ -64,7 +64,7 @@ fn remedy(machine: &Machine, online: &[u32], wanted: u32) -> String {
     if !off.is_empty() {
         let numbers: Vec<String> = off.iter().map(u32::to_string).collect();
         return format!(
-            "{} more are in the machine but switched off: chcpu --enable {}; to keep them, take maxcpus= and nosmt off \
+            "{} more are in the machine but switched off: sudo chcpu --enable {}; to keep them, take maxcpus= and nosmt off \
              the kernel's command line",
             off.len(),
             numbers.join(",")

@@ -48,7 +48,7 @@ fn started(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
         Err(error) => {
             return Err(CouldNotRun::new(
                 format!("reading the firmware's variables: {error}"),
-                "mount -t efivarfs efivarfs /sys/firmware/efi/efivars",
+                "sudo mount -t efivarfs efivarfs /sys/firmware/efi/efivars",
             ));
         }
     };
@@ -77,10 +77,10 @@ fn remedy(asked: Boot, started: Started) -> Option<&'static str> {
             Some("in the firmware setup restore the factory keys, then switch Secure Boot on")
         }
         (_, Started::Uefi(SecureBoot::ShimOff)) => {
-            Some("run mokutil --enable-validation, restart, and confirm it on the console")
+            Some("run sudo mokutil --enable-validation, restart, and confirm it on the console")
         }
         (_, Started::Uefi(_)) => {
-            Some("in the firmware setup switch Secure Boot on: systemctl reboot --firmware-setup leads there")
+            Some("in the firmware setup switch Secure Boot on: sudo systemctl reboot --firmware-setup leads there")
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
     fn without_the_variables_secure_boot_cannot_be_told_but_uefi_can() {
         let unmounted = Recorded::new().folder(VARIABLES);
         let error = unmounted.run("firmware.boot", &asks(Boot::Secure), None).unwrap_err();
-        assert!(error.remedy.contains("mount -t efivarfs"));
+        assert!(error.remedy.contains("sudo mount -t efivarfs"));
         assert_eq!(only(unmounted.run("firmware.boot", &asks(Boot::Uefi), None)).state, State::Pass);
         let damaged = uefi(1, 0).file(&format!("{VARIABLES}/SecureBoot-{GLOBAL}"), [1]);
         assert!(damaged.run("firmware.boot", &asks(Boot::Secure), None).is_err());

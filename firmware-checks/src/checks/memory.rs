@@ -63,7 +63,7 @@ fn remedy(machine: &Machine, wanted: Size) -> String {
             format!("shut the virtual machine down, give it {wanted} of memory or more, and start it again ({kind})")
         }
         Ok(kind) => format!(
-            "build in memory up to {wanted} (this is {kind}); `dmidecode --type memory`, where it is installed, tells \
+            "build in memory up to {wanted} (this is {kind}); `sudo dmidecode --type memory`, where it is installed, tells \
              which slots are empty"
         ),
         Err(_) => format!("use a machine with {wanted} of memory or more"),

@@ -59,7 +59,7 @@ fn free_port(context: &Context<'_>, port: &Port) -> Result<Finding, CouldNotRun>
     let holders = sockets::holders(context.machine, &inodes).map_err(|error| {
         CouldNotRun::new(
             format!("looking for who holds {name}: {error}"),
-            format!("see who it is: ss -tulpn | grep :{}", port.port),
+            format!("see who it is: sudo ss -tulpn | grep :{}", port.port),
         )
     })?;
     let who = if holders.is_empty() { "no process of this machine's own".to_owned() } else { joined(&holders) };
@@ -79,16 +79,20 @@ fn release(port: &Port, holders: &[Holder]) -> String {
     let units: BTreeSet<&str> = holders.iter().filter_map(|holder| holder.unit.as_deref()).collect();
     let number = port.port;
     if let Some(unit) = units.first() {
-        return format!("systemctl stop {unit}; if it is not needed, systemctl disable {unit}, so that it stays away");
+        return format!(
+            "sudo systemctl stop {unit}; if it is not needed, sudo systemctl disable {unit}, so that it stays away"
+        );
     }
     match holders {
         // A socket unit: systemd itself listens, and starts the service when somebody comes.
         [Holder { pid: 1, .. }, ..] => {
-            format!("find the socket unit: systemctl list-sockets | grep {number}; then systemctl disable --now that")
+            format!(
+                "find the socket unit: systemctl list-sockets | grep {number}; then sudo systemctl disable --now that"
+            )
         }
-        [Holder { pid, .. }, ..] => format!("see what it is: ps -fp {pid}; then kill {pid}"),
+        [Holder { pid, .. }, ..] => format!("see what it is: ps -fp {pid}; then sudo kill {pid}"),
         [] => format!(
-            "see what holds it: ss -tulpn | grep :{number}; lsns -t net (a container?); rpcinfo -p (the kernel?)"
+            "see what holds it: sudo ss -tulpn | grep :{number}; sudo lsns -t net (a container?); rpcinfo -p (the kernel?)"
         ),
     }
 }
@@ -170,9 +174,11 @@ fn start(appliance: &Appliance, port: &Port) -> String {
         }
         (Owner::Platform, Platform::Docker { projects, .. }) => match projects.first() {
             Some(project) => format!(
-                "see what became of its containers: docker ps --all; journalctl -b -u firstlight-compose@{project}.service"
+                "see what became of its containers: sudo docker ps --all; journalctl -b -u firstlight-compose@{project}.service"
             ),
-            None => "see what became of its containers: docker ps --all; journalctl -b -u docker.service".to_owned(),
+            None => {
+                "see what became of its containers: sudo docker ps --all; journalctl -b -u docker.service".to_owned()
+            }
         },
     }
 }

@@ -85,7 +85,7 @@ fn waived(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
             return Ok(vec![Finding::fail(
                 error.to_string(),
                 "a file that can be read, or none",
-                format!("edit {0}, or remove it; firmware-checks waive writes it too", waivers::PATH),
+                format!("edit {0}, or remove it; sudo firmware-checks waive writes it too", waivers::PATH),
             )]);
         }
         Err(error) => {

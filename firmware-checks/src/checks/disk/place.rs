@@ -25,7 +25,7 @@ impl Place {
         let failed = |what: &str, error: io::Error| {
             CouldNotRun::new(
                 format!("{what} {path}: {error}"),
-                format!("see what answers to: findmnt --target {path}; dmesg"),
+                format!("see what answers to: findmnt --target {path}; sudo dmesg"),
             )
         };
         let existing = existing(machine, Path::new(path)).map_err(|error| failed("looking for", error))?;

@@ -9,14 +9,17 @@ use crate::units::{Size, Unit};
 /// What to do about a mount point without its file system.
 pub(super) fn mount(point: &str) -> String {
     format!(
-        "mount {point}; where that fails, dmesg and findmnt --fstab say why, and blkid which file systems there are"
+        "sudo mount {point}; where that fails, sudo dmesg and findmnt --fstab say why, and sudo blkid which file systems there are"
     )
 }
 
 /// What to do about a file system that can't be written.
 pub(super) fn read_only(place: &Place) -> String {
     let point = place.point();
-    format!("see what broke it: dmesg; then umount {point}, fsck {}, mount {point}", place.mount.source)
+    format!(
+        "see what broke it: sudo dmesg; then sudo umount {point}, sudo fsck {}, sudo mount {point}",
+        place.mount.source
+    )
 }
 
 /// How the file system of `folder` gets larger than `wanted`.
@@ -27,7 +30,7 @@ pub(super) fn larger(machine: &Machine, folder: &DataFolder, place: &Place, want
         // Less than that is what alignment and table take anyhow, and no help.
         if rest >= 1 << 30 && place.space.size.saturating_add(rest) >= wanted.bytes() {
             return format!(
-                "{} of /dev/{} are not partitioned: firmware-checks machine grow; where that fails, journalctl -b -u firstlight-grow",
+                "{} of /dev/{} are not partitioned: sudo firmware-checks machine grow; where that fails, journalctl -b -u firstlight-grow",
                 told(rest),
                 disk.name
             );
@@ -41,7 +44,7 @@ pub(super) fn larger(machine: &Machine, folder: &DataFolder, place: &Place, want
     match hypervisor::kind(machine) {
         Ok(kind) if kind.is_virtual() => {
             format!(
-                "let the hypervisor enlarge the disk {name} until {} has {wanted}, then firmware-checks machine grow",
+                "let the hypervisor enlarge the disk {name} until {} has {wanted}, then sudo firmware-checks machine grow",
                 place.point()
             )
         }
@@ -56,20 +59,22 @@ pub(super) fn emptier(machine: &Machine, folder: &DataFolder, place: &Place, wan
     let needed = place.space.size.saturating_sub(place.space.available).saturating_add(wanted.bytes());
     let larger = larger(machine, folder, place, wanted.like(needed));
     let point = place.point();
-    format!("see what fills it: du -xh --max-depth=2 {point} | sort -h | tail; or {larger}")
+    format!("see what fills it: sudo du -xh --max-depth=2 {point} | sort -h | tail; or {larger}")
 }
 
 /// How `folder` comes to lie on a disk that nobody uses.
 fn use_disk(machine: &Machine, folder: &DataFolder, place: &Place, unused: &Disk) -> String {
     let path = block::lasting_path(machine, unused);
-    let begins = format!("/dev/{} ({}, empty) is not used: mkfs.ext4 {path}", unused.name, told(unused.bytes));
+    let begins = format!("/dev/{} ({}, empty) is not used: sudo mkfs.ext4 {path}", unused.name, told(unused.bytes));
     let DataFolder { path: folder, .. } = folder;
     if place.point() == *folder {
         return format!(
             "{begins}; in /etc/fstab put {path} in the place of the first field of the line for {folder}; restart"
         );
     }
-    format!("{begins}; echo '{path} {folder} ext4 nofail 0 2' >> /etc/fstab; mkdir -p {folder}; mount {folder}")
+    format!(
+        "{begins}; echo '{path} {folder} ext4 nofail 0 2' | sudo tee -a /etc/fstab; sudo mkdir -p {folder}; sudo mount {folder}"
+    )
 }
 
 /// A disk's size as its maker prints it.

@@ -68,7 +68,7 @@ fn an_unused_disk_is_named_and_one_that_carries_something_is_not() {
         |recorded: Recorded| only(recorded.run("disk.size", &asks(&[folder("fast", "100 GB")]), None)).remedy.unwrap();
     let told = remedy(with("I:1\nE:ID_SERIAL=x\n"));
     assert!(
-        told.starts_with("/dev/nvme1n1 (2 TB, empty) is not used: mkfs.ext4 /dev/disk/by-id/nvme-eui.0025"),
+        told.starts_with("/dev/nvme1n1 (2 TB, empty) is not used: sudo mkfs.ext4 /dev/disk/by-id/nvme-eui.0025"),
         "{told}"
     );
     for taken in ["E:ID_FS_TYPE=xfs\n", "E:ID_PART_TABLE_TYPE=gpt\n"] {

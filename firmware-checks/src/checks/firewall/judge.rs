@@ -11,7 +11,7 @@ use crate::firewall::probe::Outcome;
 use crate::firewall::ruleset::{FAMILY, TABLE, protocol};
 use crate::requirements::{Port, Protocol};
 
-pub(super) const APPLY: &str = "firmware-checks firewall apply";
+pub(super) const APPLY: &str = "sudo firmware-checks firewall apply";
 /// How many of a kind a finding names before it only counts.
 const NAMED: usize = 6;
 
@@ -114,12 +114,14 @@ fn closed(port: &Port, source: IpAddr, what: &str, answer: &Answer, required: St
         }
         Answer::Drop(by) => {
             let table = by.split(',').next().unwrap_or(by);
-            let remedy = format!("let {} in there too, or stop the service that loads it: nft list {table}", port.port);
+            let remedy =
+                format!("let {} in there too, or stop the service that loads it: sudo nft list {table}", port.port);
             (format!(" by {by}"), remedy)
         }
-        Answer::CannotTell(_) => {
-            (String::new(), "`nft list ruleset` shows the rules for forwarded packets, which decide here".to_owned())
-        }
+        Answer::CannotTell(_) => (
+            String::new(),
+            "`sudo nft list ruleset` shows the rules for forwarded packets, which decide here".to_owned(),
+        ),
         Answer::Accept => {
             let remedy = "no rule drops it: look at `sysctl net.ipv4.conf.all.rp_filter` and `ip rule`";
             (String::new(), remedy.to_owned())
@@ -129,7 +131,10 @@ fn closed(port: &Port, source: IpAddr, what: &str, answer: &Answer, required: St
 }
 
 pub(super) fn untold(what: String) -> CouldNotRun {
-    CouldNotRun::new(what, "`nft list ruleset` shows every rule; remove tables that other software has left behind")
+    CouldNotRun::new(
+        what,
+        "`sudo nft list ruleset` shows every rule; remove tables that other software has left behind",
+    )
 }
 
 pub(super) fn number(of: Protocol, first: u16, last: u16) -> String {

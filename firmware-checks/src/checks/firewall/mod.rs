@@ -102,9 +102,8 @@ fn could_not(error: &Error) -> CouldNotRun {
             "run it as root: sudo firmware-checks run".to_owned()
         }
         Error::Source(_) => "put the recipe right and build the image again".to_owned(),
-        _ => {
-            "run `firmware-checks run` again; if it stays so, `journalctl -b -k` tells what the kernel lacks".to_owned()
-        }
+        _ => "run `sudo firmware-checks run` again; if it stays so, `journalctl -b -k` tells what the kernel lacks"
+            .to_owned(),
     };
     CouldNotRun::new(format!("looking at the firewall: {error}"), remedy)
 }

@@ -83,7 +83,7 @@ impl Evidence {
         let remedy = if self.difference.is_some() {
             format!("{APPLY} closes what the recipe does not name")
         } else {
-            format!("the table {FAMILY} {TABLE} is as it should be: `nft list ruleset` shows what goes round it")
+            format!("the table {FAMILY} {TABLE} is as it should be: `sudo nft list ruleset` shows what goes round it")
         };
         Finding::fail(format!("open: {}", listed(&lines)), required, remedy).about("others")
     }

@@ -231,7 +231,7 @@ fn a_port_that_a_container_publishes_obeys_the_recipe() {
     world.on_machine("nft delete table inet firstlight");
     let complaints = world.complaints(&ours());
     assert!(world.connects(CLIENT, MACHINE, 8080));
-    assert!(complaints[0].contains("no such table is loaded -> firmware-checks firewall apply"), "{complaints:?}");
+    assert!(complaints[0].contains("no such table is loaded -> sudo firmware-checks firewall apply"), "{complaints:?}");
     assert!(complaints.iter().any(|c| c.starts_with("others: open:")), "{complaints:?}");
 }
 

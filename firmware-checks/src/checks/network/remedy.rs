@@ -63,7 +63,7 @@ pub(super) fn no_route(context: &Context<'_>, links: &[Link]) -> String {
 fn no_interface(context: &Context<'_>, links: &[Link]) -> Option<String> {
     if links.is_empty() {
         return Some(
-            "no network card was found: see whether the kernel has a driver for it: dmesg; ls /sys/class/net"
+            "no network card was found: see whether the kernel has a driver for it: sudo dmesg; ls /sys/class/net"
                 .to_owned(),
         );
     }
@@ -93,7 +93,7 @@ fn cables(context: &Context<'_>, links: &[Link]) -> String {
 
 fn trouble(link: &Link) -> String {
     match (link.enabled, link.trouble()) {
-        (false, _) => format!("ip link set {} up", link.name),
+        (false, _) => format!("sudo ip link set {} up", link.name),
         (true, Some("no carrier")) => format!("check the cable of {} (no carrier)", link.name),
         _ => format!("see why {} is down: networkctl status {}", link.name, link.name),
     }

@@ -95,7 +95,7 @@ fn a_card_that_is_switched_off_is_named_and_an_idle_interface_is_not() {
         .interface("enp2s0", "0x1002\n", "0\n", "down\n")
         .folder("/sys/class/net/enp2s0/device")
         .addresses(&[]);
-    assert_eq!(run(&recorded, None).remedy.as_deref(), Some("ip link set enp2s0 up"));
+    assert_eq!(run(&recorded, None).remedy.as_deref(), Some("sudo ip link set enp2s0 up"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_port_that_is_held_fails_and_names_process_and_unit() {
     let finding = only(machine().run("ports.free", &asks(&[port("https", 443, Protocol::Tcp)]), None));
     assert_eq!(finding.observed, "443/tcp is held by nginx (pid 417, nginx.service)");
     assert_eq!(finding.state, State::Fail);
-    assert!(finding.remedy.unwrap().starts_with("systemctl stop nginx.service"));
+    assert!(finding.remedy.unwrap().starts_with("sudo systemctl stop nginx.service"));
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn mode(context: &Context<'_>) -> Result<Finding, CouldNotRun> {
     })?;
     let mode = found.mode() & 0o7777;
     let observed = format!("{}, mode {mode:04o}", Kind::Key.words());
-    let remedy = format!("chmod 600 {}", path.display());
+    let remedy = format!("{}chmod 600 {}", if in_place(context) { "sudo " } else { "" }, path.display());
     Ok(match (mode & 0o077, in_place(context)) {
         (0, _) => Finding::pass(observed, KEY_REQUIRED),
         (_, true) => Finding::fail(format!("{observed}: others may use it"), KEY_REQUIRED, remedy),

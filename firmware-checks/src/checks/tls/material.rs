@@ -136,8 +136,11 @@ pub fn in_place(context: &Context<'_>) -> bool {
 
 /// A remedy: `what` belongs into `file`. On the machine, also how to bring it there.
 pub fn put(context: &Context<'_>, file: &str, what: &str) -> String {
-    let how =
-        if in_place(context) { ", or correct it on a medium and run: firmware-checks site import PATH" } else { "" };
+    let how = if in_place(context) {
+        ", or correct it on a medium and run: sudo firmware-checks site import PATH"
+    } else {
+        ""
+    };
     format!("put {what} into {}{how}", path(context, file).display())
 }
 

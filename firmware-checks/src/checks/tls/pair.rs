@@ -29,9 +29,9 @@ pub(super) fn run(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     if signed(&key, &certificate)? {
         return Ok(vec![Finding::pass(format!("the key signs for {who} ({kinds})"), REQUIRED)]);
     }
-    let other = fingerprint(&key).map(|print| format!(" key sha256:{print}..")).unwrap_or_default();
+    let other = fingerprint(&key).map(|print| format!("sha256:{print}.., ")).unwrap_or_default();
     Ok(vec![Finding::fail(
-        format!("cert {who} ({kinds}) {other} (other key: {:?})", key.algorithm()),
+        format!("cert {who} ({}), other key ({other}{:?})", kind(&certificate), key.algorithm()),
         REQUIRED,
         put(context, KEY, &format!("the private key that {who} was made for")),
     )])
