@@ -8,4 +8,5 @@ pub mod judge;
 pub mod mirror;
 pub mod ntp;
 pub mod site;
+pub mod tree;
 pub mod write_log;
