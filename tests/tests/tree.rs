@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use end_to_end::image;
 use end_to_end::tree::{self, Differences};
-use end_to_end::{image, judge};
 use firstlight::recipe::{self, Loaded};
 use firstlight::rootfs::{archive, overlay::Overlay};
 use serde::Deserialize;
