@@ -72,7 +72,10 @@ fn remedy(machine: &Machine, online: &[u32], wanted: u32) -> String {
     }
     match hypervisor::kind(machine) {
         Ok(kind) if kind.is_virtual() => {
-            format!("shut the virtual machine down, give it {wanted} processors or more, and start it again ({kind})")
+            format!(
+                "shut the virtual machine down, give it {wanted} processors or more, and start it again ({})",
+                kind.name()
+            )
         }
         Ok(kind) => format!(
             "use a machine with {wanted} logical processors or more (this is {kind}), or switch on cores and \

@@ -60,7 +60,10 @@ fn remedy(machine: &Machine, wanted: Size) -> String {
     }
     match hypervisor::kind(machine) {
         Ok(kind) if kind.is_virtual() => {
-            format!("shut the virtual machine down, give it {wanted} of memory or more, and start it again ({kind})")
+            format!(
+                "shut the virtual machine down, give it {wanted} of memory or more, and start it again ({})",
+                kind.name()
+            )
         }
         Ok(kind) => format!(
             "build in memory up to {wanted} (this is {kind}); `sudo dmidecode --type memory`, where it is installed, tells \

@@ -33,6 +33,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What it is, without the model: for a sentence.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Metal { .. } => "bare metal",
+            Self::Virtual { hypervisor, .. } => hypervisor,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, model) = match self {
@@ -47,7 +58,7 @@ impl fmt::Display for Kind {
 /// What a signature of CPUID leaf 0x40000000 stands for.
 const SIGNATURES: &[(&[u8; 12], &str)] = &[
     (b"KVMKVMKVM\0\0\0", "KVM"),
-    (b"TCGTCGTCGTCG", "QEMU without hardware support (TCG)"),
+    (b"TCGTCGTCGTCG", "QEMU, emulated"),
     (b"VMwareVMware", "VMware"),
     (b"Microsoft Hv", "Hyper-V"),
     (b"XenVMMXenVMM", "Xen"),
@@ -198,7 +209,7 @@ mod tests {
     fn qemu_is_told_by_what_it_runs_on() {
         let qemu = || machine(GUEST, "QEMU", "Standard PC");
         assert_eq!(told(&qemu().signature(b"KVMKVMKVM\0\0\0")), "KVM (QEMU Standard PC)");
-        assert_eq!(told(&qemu().signature(b"TCGTCGTCGTCG")), "QEMU without hardware support (TCG) (QEMU Standard PC)");
+        assert_eq!(told(&qemu().signature(b"TCGTCGTCGTCG")), "QEMU, emulated (QEMU Standard PC)");
         assert_eq!(told(&machine(X86, "QEMU", "hidden")), "QEMU (QEMU hidden)");
     }
 

@@ -157,14 +157,19 @@ fn tag(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// What was found, and about what.
+fn observed(verdict: &Verdict) -> String {
+    let subject = verdict.subject.as_ref().map(|subject| format!("{subject}: ")).unwrap_or_default();
+    format!("{subject}{}", verdict.observed)
+}
+
 /// Found and required in a few words.
 fn summary(verdict: &Verdict) -> String {
-    let subject = verdict.subject.as_ref().map(|subject| format!("{subject}: ")).unwrap_or_default();
     match verdict.state {
         State::Fail | State::Warn if !verdict.required.is_empty() => {
-            format!("{subject}{}, required {}", verdict.observed, verdict.required)
+            format!("{}, required {}", observed(verdict), verdict.required)
         }
-        _ => format!("{subject}{}", verdict.observed),
+        _ => observed(verdict),
     }
 }
 
@@ -183,6 +188,17 @@ fn one_line(verdict: &Verdict, column: usize, view: View) -> String {
     cut(&first_line(verdict, column, &summary(verdict)), view)
 }
 
+/// What the check is about, and of what it speaks where that fits too.
+fn heading(verdict: &Verdict, width: usize) -> String {
+    match &verdict.subject {
+        Some(subject) if verdict.title.chars().count() + 2 + subject.chars().count() <= width => {
+            format!("{}: {subject}", verdict.title)
+        }
+        Some(subject) => subject.clone(),
+        None => verdict.title.clone(),
+    }
+}
+
 /// One check with what was found, what is required and what to do, wrapped under one another.
 fn block(verdict: &Verdict, column: usize, view: View) -> Vec<String> {
     let width = WIDTH - column;
@@ -197,19 +213,18 @@ fn block(verdict: &Verdict, column: usize, view: View) -> Vec<String> {
     if brief.chars().count() <= width {
         lines.push(first_line(verdict, column, &brief));
     } else {
-        let heading = match &verdict.subject {
-            Some(subject) if verdict.title.chars().count() + 2 + subject.chars().count() <= width => {
-                format!("{}: {subject}", verdict.title)
-            }
-            Some(subject) => subject.clone(),
-            None => verdict.title.clone(),
-        };
-        let mut heading = wrap(&clean(&heading, view.ascii), width).into_iter();
-        lines.push(cut(&first_line(verdict, column, &heading.next().unwrap_or_default()), view));
-        lines.extend(heading.map(|line| format!("{}{line}", labelled("", column))));
-        add(&mut lines, "found", &verdict.observed);
-        if two_sided {
+        let observed = clean(&observed(verdict), view.ascii);
+        if two_sided && observed.chars().count() <= width {
+            lines.push(first_line(verdict, column, &observed));
             add(&mut lines, "required", &verdict.required);
+        } else {
+            let mut heading = wrap(&clean(&heading(verdict, width), view.ascii), width).into_iter();
+            lines.push(cut(&first_line(verdict, column, &heading.next().unwrap_or_default()), view));
+            lines.extend(heading.map(|line| format!("{}{line}", labelled("", column))));
+            add(&mut lines, "found", &verdict.observed);
+            if two_sided {
+                add(&mut lines, "required", &verdict.required);
+            }
         }
     }
     if let Some(reason) = &verdict.waived {
@@ -234,16 +249,32 @@ fn folded(report: &Report, column: usize, view: View) -> Vec<String> {
         }
         let count = if others { format!("{} more", passed.len()) } else { format!("all {}", passed.len()) };
         let width = column - INDENT;
-        lines.push(cut(&format!(" ok    {count:<width$}{}", groups.join(" ")), view));
+        lines.push(words(&format!(" ok    {count:<width$}"), &groups, view));
     }
     let later: Vec<&str> =
         report.checks.iter().filter(|verdict| report.comes_later(verdict)).map(|verdict| verdict.id.as_str()).collect();
     if !later.is_empty() {
         let width = column - INDENT;
         let count = format!("{} more", later.len());
-        lines.push(cut(&format!(" later {count:<width$}{}", later.join(" ")), view));
+        lines.push(words(&format!(" later {count:<width$}"), &later, view));
     }
     lines
+}
+
+/// `start` and as many of `words` as fit into the line; dots stand for the rest.
+fn words(start: &str, words: &[&str], view: View) -> String {
+    let mut line = start.to_owned();
+    for (index, word) in words.iter().enumerate() {
+        let space = if index == 0 { "" } else { " " };
+        let kept = if index + 1 == words.len() { 0 } else { " ...".len() };
+        if line.chars().count() + space.len() + word.chars().count() + kept > WIDTH {
+            line.push_str(if view.ascii { " ..." } else { " …" });
+            break;
+        }
+        line.push_str(space);
+        line.push_str(word);
+    }
+    cut(&line, view)
 }
 
 /// `line` without what a terminal would obey, and not longer than a line.

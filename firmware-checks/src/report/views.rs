@@ -135,6 +135,30 @@ fn an_observed_value_cannot_clear_the_screen() {
 }
 
 #[test]
+fn what_was_found_and_what_is_required_stand_under_one_another_where_a_line_is_too_short() {
+    let observed = "1.0 GB built in (0.9 GB usable)";
+    let memory = verdict("memory.total", State::Fail, observed, "1.5 GB (recommended 2 GB)", "give it 1.5 GB");
+    let shown = text(&report(Gate::Shut, vec![memory]), View { ascii: true, rows: Some(24) });
+    let lines: Vec<&str> = shown.lines().skip(3).take(3).collect();
+    let expected = [
+        " FAIL  memory.total    1.0 GB built in (0.9 GB usable)",
+        "       required        1.5 GB (recommended 2 GB)",
+        "       do              give it 1.5 GB",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn no_word_of_what_passed_is_cut_in_two() {
+    let ids = ["admin", "site", "disk", "firmware", "machine", "os", "time", "network", "ports", "firewall", "tls"];
+    let mut checks: Vec<Verdict> = ids.iter().map(|id| verdict(&format!("{id}.x"), State::Pass, "", "", "")).collect();
+    checks.push(verdict("a.b", State::Fail, "1", "2", "3"));
+    let shown = text(&report(Gate::Shut, checks), View { ascii: true, rows: None });
+    let line = shown.lines().find(|line| line.starts_with(" ok ")).unwrap();
+    assert_eq!(line, " ok    11 more         admin site disk firmware machine os time network ...");
+}
+
+#[test]
 fn what_waits_for_the_same_is_told_once() {
     let waits = |id, reason| verdict(id, State::Waiting, reason, "", "");
     let site = "waits for site.configuration, which failed";
