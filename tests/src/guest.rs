@@ -1,6 +1,7 @@
 //! A machine that runs the image under test, by `firstlight boot`: its console, its newest report, its shell.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -98,6 +99,36 @@ impl Guest {
         Ok(without_escapes(&String::from_utf8_lossy(&fs::read(self.folder.join("console.log"))?)))
     }
 
+    /// Types `line` and Return at the console.
+    ///
+    /// # Errors
+    /// The machine has ended.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        let keyboard = self.child.stdin.as_mut().context("the console has no keyboard")?;
+        keyboard.write_all(format!("{line}\r").as_bytes()).context("typing at the console")
+    }
+
+    /// Waits until the console has shown `text` after its first `from` characters, and answers how many characters it
+    /// has shown up to the end of that.
+    ///
+    /// # Errors
+    /// It is not seen within `limit`: with the end of the console.
+    pub fn wait_for_console(&mut self, text: &str, from: usize, limit: Duration) -> Result<usize> {
+        let started = Instant::now();
+        loop {
+            let console = self.console()?;
+            let fresh = console.get(from..).unwrap_or_default();
+            if let Some(at) = fresh.find(text) {
+                return Ok(from + at + text.len());
+            }
+            self.restart_after_emulator_panic()?;
+            if started.elapsed() > limit {
+                bail!("the console has not shown `{text}` within {} s:\n{fresh}", limit.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// The newest report.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
@@ -161,7 +192,6 @@ impl Guest {
     /// # Errors
     /// As there.
     pub fn shell_with(&self, command: &str, input: &str) -> Result<String> {
-        use std::io::Write;
         let mut child =
             self.ssh(command)?.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
@@ -186,7 +216,7 @@ impl Guest {
 
 fn spawn(command: &mut Command, folder: &Path) -> Result<Child> {
     command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(File::create(folder.join("console.log"))?)
         .stderr(File::create(folder.join("boot.log"))?)
         .spawn()
