@@ -85,6 +85,11 @@ impl Guest {
         Ok(())
     }
 
+    /// Logs in with `key` from now on, for a machine that got its site by another way than the stick.
+    pub fn log_in_with(&mut self, key: &Path) {
+        self.ssh_key = Some(key.to_owned());
+    }
+
     /// The port of this host that leads to the machine's `port`.
     #[must_use]
     pub fn port(&self, port: u16) -> u16 {

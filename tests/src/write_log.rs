@@ -2,6 +2,7 @@
 //! `drivers/md/dm-log-writes.c`), and the disks that a power cut at some point would have left.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -35,6 +36,28 @@ impl Entry {
 
     fn is_durable_by_itself(&self) -> bool {
         self.flags & FORCE_UNIT_ACCESS != 0
+    }
+}
+
+/// What becomes of an entry that was not flushed. A disk promises no more than that a sector is written whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing of it is there.
+    Lost,
+    /// All of it is there.
+    Whole,
+    /// Every second KiB of it is there, from the first.
+    EvenKilobytes,
+    /// Every second KiB of it is there, from the second.
+    OddKilobytes,
+}
+
+impl Fate {
+    /// The fate of entry `number`, the same whenever it is asked for with the same `salt`.
+    #[must_use]
+    pub fn of(number: usize, salt: usize) -> Self {
+        let mixed = (number.wrapping_mul(0x9e37_79b9) ^ salt.wrapping_mul(0x85eb_ca6b)).wrapping_mul(0xc2b2_ae35);
+        [Self::Lost, Self::Whole, Self::EvenKilobytes, Self::OddKilobytes][(mixed >> 13) & 3]
     }
 }
 
@@ -87,6 +110,16 @@ impl WriteLog {
         Ok(bytes)
     }
 
+    /// The numbers of the entries that write into one of `areas`, in bytes of the disk.
+    #[must_use]
+    pub fn within(&self, areas: &[Range<u64>]) -> Vec<usize> {
+        let touches = |entry: &Entry, area: &Range<u64>| {
+            entry.length > 0 && entry.offset < area.end && area.start < entry.offset + entry.length
+        };
+        let entries = self.entries.iter().enumerate();
+        entries.filter(|(_, entry)| areas.iter().any(|area| touches(entry, area))).map(|(number, _)| number).collect()
+    }
+
     /// The numbers of the entries whose data contain `text`.
     ///
     /// # Errors
@@ -104,27 +137,46 @@ impl WriteLog {
         Ok(found)
     }
 
-    /// Brings `disk` from the state before entry `from` to what a power cut just before entry `cut` would have left: all
-    /// that was flushed, and of the rest what `keep` says by number, in an order that `keep`'s caller can't rely on.
+    /// Brings `disk` from the state before the first entry to what a power cut just before entry `cut` would have left: all
+    /// that was flushed, and of the rest what `fate` says by number. Where entries that are not flushed overlap, the older one
+    /// stays, as if the disk had written the newer one first and lost it again.
     ///
     /// # Errors
     /// The disk can't be written.
-    pub fn replay(&self, disk: &File, from: usize, cut: usize, keep: impl Fn(usize) -> bool) -> Result<()> {
-        let last_flush = self.entries[..cut].iter().rposition(Entry::flushes).unwrap_or(0);
-        for number in from..last_flush.max(from) {
-            self.apply(disk, number)?;
+    pub fn replay(&self, disk: &File, cut: usize, fate: impl Fn(usize) -> Fate) -> Result<()> {
+        let flushed = self.flushed(cut);
+        for number in 0..flushed {
+            self.apply(disk, number, Fate::Whole)?;
         }
-        let late = (last_flush.max(from)..cut).rev();
-        for number in late.filter(|number| self.entries[*number].is_durable_by_itself() || keep(*number)) {
-            self.apply(disk, number)?;
+        let durable = |number: &usize| self.entries[*number].is_durable_by_itself();
+        for number in (flushed..cut).rev().filter(|number| !durable(number)) {
+            self.apply(disk, number, fate(number))?;
+        }
+        for number in (flushed..cut).filter(durable) {
+            self.apply(disk, number, Fate::Whole)?;
         }
         Ok(())
     }
 
-    fn apply(&self, disk: &File, number: usize) -> Result<()> {
+    /// How many of the entries before `cut` are on the disk for certain.
+    #[must_use]
+    pub fn flushed(&self, cut: usize) -> usize {
+        self.entries[..cut].iter().rposition(Entry::flushes).unwrap_or(0)
+    }
+
+    fn apply(&self, disk: &File, number: usize, fate: Fate) -> Result<()> {
         let entry = &self.entries[number];
-        if entry.length > 0 {
-            disk.write_all_at(&self.data(entry)?, entry.offset).with_context(|| format!("writing entry {number}"))?;
+        if entry.length == 0 || fate == Fate::Lost {
+            return Ok(());
+        }
+        let data = self.data(entry)?;
+        let doing = || format!("writing entry {number}");
+        if fate == Fate::Whole {
+            return disk.write_all_at(&data, entry.offset).with_context(doing);
+        }
+        let kept = if fate == Fate::EvenKilobytes { 0 } else { 1 };
+        for (place, piece) in (0..).zip(data.chunks(1024)).filter(|(place, _)| place % 2 == kept) {
+            disk.write_all_at(piece, entry.offset + place * 1024).with_context(doing)?;
         }
         Ok(())
     }

@@ -13,15 +13,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use end_to_end::guest::{Guest, Settings};
 use end_to_end::site::TestSite;
-use end_to_end::write_log::WriteLog;
+use end_to_end::write_log::{Fate, WriteLog};
 use end_to_end::{image, judge, ntp};
-use firmware_checks::report::{Gate, Report};
+use firmware_checks::report::Gate;
+use serde::{Deserialize, Serialize};
 
 const BOOT: Duration = Duration::from_secs(600);
+const SETTLE: Duration = Duration::from_secs(20);
 /// Disks that fsck looks at.
 const CUTS: usize = 48;
 const DISK: &str = "12 GB";
-const DISK_BYTES: u64 = 12_000_000_000;
+const DISK_BYTES: u64 = 12_000_000_000 / 512 * 512;
 
 #[test]
 #[ignore = "takes most of an hour; run by `./make.sh test-all`"]
@@ -30,21 +32,22 @@ fn a_power_cut_at_any_moment_ends_as_an_undisturbed_boot_does() -> Result<()> {
     let folder = image::scratch("power-cut");
     let recorded = record(&folder)?;
     let log = WriteLog::open(&recorded.log)?;
-    let moments = moments(&log)?;
-    println!("{} entries; moments: {moments:?}", log.entries.len());
+    let moments = Moments::of(&log, &recorded.image)?;
+    println!("{} entries; moments: {:?}", log.entries.len(), moments.named);
 
     let mut done = Done::load(&folder)?;
     for cut in spread(&log, &moments) {
         done.once(&format!("fsck {cut}"), || {
-            let disk = disk_after(&log, &recorded.image, cut, &folder.join("cut.raw"))?;
-            judge_disk(&disk, &folder).with_context(|| format!("a cut before entry {cut}"))
+            let disk = disk_after(&log, &recorded.image, &cut, &folder.join("cut.raw"))?;
+            judge_disk(&disk, &folder).with_context(|| cut.to_string())
         })?;
     }
-    let expected = outcome(&recorded.report);
-    for (what, cut) in boots(&log, &moments) {
-        done.once(&format!("boot {what} {cut}"), || {
-            let disk = disk_after(&log, &recorded.image, cut, &folder.join("cut.raw"))?;
-            boots_as_undisturbed(&disk, &expected).with_context(|| format!("{what}: a cut before entry {cut}"))
+    for cut in boots(&log, &moments) {
+        done.once(&format!("boot {cut}"), || {
+            let disk = disk_after(&log, &recorded.image, &cut, &folder.join("cut.raw"))?;
+            let found = boot(&disk, &recorded.ssh_key, &[]).with_context(|| cut.to_string())?;
+            ensure!(found == recorded.outcome, "{cut}: {found:#?}\nundisturbed: {:#?}", recorded.outcome);
+            Ok(())
         })?;
     }
     done.write_results(&log, &moments)
@@ -52,124 +55,188 @@ fn a_power_cut_at_any_moment_ends_as_an_undisturbed_boot_does() -> Result<()> {
 
 /// An undisturbed first boot.
 struct Recorded {
+    ssh_key: PathBuf,
     image: PathBuf,
     log: PathBuf,
-    report: Report,
+    outcome: Outcome,
 }
 
-/// Boots an image whose SITE partition holds a site, and records each write until the platform is accepted.
+/// What must be the same whenever the machine is done.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Outcome {
+    /// Each check's state, in order.
+    checks: Vec<(String, String)>,
+    /// What [`LOOK`] prints on the machine.
+    machine: String,
+}
+
+/// What failed, how large partitions and file systems are, what is left on the SITE partition, what was imported, which
+/// containers run.
+const LOOK: &str = "set -eu
+systemctl list-units --failed --no-legend --plain
+lsblk --bytes --noheadings --output NAME,SIZE,PARTLABEL /dev/vda
+df --block-size=1M --output=source,size / /srv
+sudo mount -o ro /dev/disk/by-partlabel/site /mnt; sudo ls -A /mnt; sudo umount /mnt
+sudo sh -c 'cd /etc/firstlight/site; sha256sum *'; hostname; sudo ls /etc/ssh
+sudo docker ps --all --format '{{.Image}} {{.State}}'
+sudo ls /var/lib/firstlight /var/lib/firstlight/images";
+
+/// Boots an image whose SITE partition holds a site, and records each write until the platform was accepted.
 fn record(folder: &Path) -> Result<Recorded> {
-    fs::create_dir_all(folder)?;
-    let site = TestSite::make(&folder.join("site"))?;
-    let (image, log) = (folder.join("image.raw"), folder.join("writes.log"));
-    let kept = folder.join("undisturbed.json");
-    if !kept.exists() {
-        judge::run("cp", &["--sparse=always", &image::hello()?.display().to_string(), &image.display().to_string()])?;
-        let put = image::command().args(["site", "put"]).arg(&image).arg(&site.folder).output()?;
-        ensure!(put.status.success(), "site put: {}", image::text(&put));
-        let log_argument = log.display().to_string();
-        let mut guest = Guest::start(&Settings {
-            name: "power-cut/undisturbed",
-            image: &image,
-            site: None,
-            arguments: &["--disk-size", DISK, "--log-writes", &log_argument],
-            ports: &[],
-            keep: true,
-        })?;
-        let report = guest.wait_for("the platform is accepted", BOOT, |report| report.gate == Gate::Accepted)?;
-        // What the machine still holds back it writes within the next half minute.
-        std::thread::sleep(Duration::from_secs(40));
-        drop(guest);
-        fs::write(&kept, serde_json::to_vec_pretty(&report)?)?;
+    let image = image::hello()?;
+    let digest = judge::run("sha256sum", &[&image.display().to_string()])?;
+    if fs::read_to_string(folder.join("of-image")).ok().as_ref() != Some(&digest) && folder.exists() {
+        fs::remove_dir_all(folder)?;
     }
-    Ok(Recorded { image, log, report: serde_json::from_slice(&fs::read(&kept)?)? })
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("of-image"), digest)?;
+    let (configured, log, kept) =
+        (folder.join("image.raw"), folder.join("writes.log"), folder.join("undisturbed.json"));
+    let site_folder = folder.join("site");
+    if kept.exists() {
+        let outcome = serde_json::from_slice(&fs::read(&kept)?)?;
+        return Ok(Recorded { ssh_key: site_folder.with_extension("ssh-key"), image: configured, log, outcome });
+    }
+    let site = TestSite::make(&site_folder)?;
+    judge::run("cp", &["--sparse=always", &image.display().to_string(), &configured.display().to_string()])?;
+    let put = image::command().args(["site", "put"]).arg(&configured).arg(&site.folder).output()?;
+    ensure!(put.status.success(), "site put: {}", image::text(&put));
+    let outcome = boot(&configured, &site.ssh_key, &["--log-writes", &log.display().to_string()])?;
+    // Last, since its being there says that the record is whole.
+    fs::write(&kept, serde_json::to_vec_pretty(&outcome)?)?;
+    Ok(Recorded { ssh_key: site.ssh_key, image: configured, log, outcome })
+}
+
+/// Boots `image` until the platform is accepted, and looks at what became of the machine.
+fn boot(image: &Path, ssh_key: &Path, arguments: &[&str]) -> Result<Outcome> {
+    let mut guest = Guest::start(&Settings {
+        name: "power-cut/machine",
+        image,
+        site: None,
+        arguments: &[&["--disk-size", DISK], arguments].concat(),
+        ports: &[22],
+        keep: true,
+    })?;
+    guest.log_in_with(ssh_key);
+    let report = guest.wait_for("the platform is accepted", BOOT, |report| report.gate == Gate::Accepted)?;
+    ensure!(report.ready, "accepted but not ready: {report:#?}");
+    let checks = report.checks.iter().map(|check| (check.id.clone(), format!("{:?}", check.state))).collect();
+    // Services of the first boot that the gate does not wait for; and what the machine still holds back it then writes.
+    std::thread::sleep(SETTLE);
+    Ok(Outcome { checks, machine: guest.shell(LOOK)? })
 }
 
 /// The entries around which a cut hurts most.
-fn moments(log: &WriteLog) -> Result<BTreeMap<&'static str, Vec<usize>>> {
-    // Entry arrays and headers of the GUID partition table: LBA 1 to 33, and its copy at the end of the disk.
-    let table = |offset: u64| (512..34 * 512).contains(&offset) || offset > DISK_BYTES / 512 * 512 - 34 * 512;
-    let growth = log.entries.iter().enumerate().filter(|(_, entry)| entry.length > 0 && table(entry.offset));
-    let moments = BTreeMap::from([
-        ("partition growth", growth.map(|(number, _)| number).collect::<Vec<_>>()),
-        ("site import", log.containing(b"hostname = \"hello.firstlight.test\"")?),
-        ("gate state", log.containing(b"\"requirements\"")?),
-    ]);
-    for (what, entries) in &moments {
-        ensure!(!entries.is_empty(), "{what}: the record has no such write");
-    }
-    Ok(moments)
+struct Moments {
+    named: BTreeMap<&'static str, Vec<usize>>,
 }
 
-/// Cuts spread over the whole record, and one on each side of each moment.
-fn spread(log: &WriteLog, moments: &BTreeMap<&str, Vec<usize>>) -> Vec<usize> {
+const GROWTH: &str = "partition growth";
+const IMPORT: &str = "site import";
+const WIPING: &str = "wiping of the imported site";
+const GATE: &str = "gate state";
+const IMAGES: &str = "container images";
+
+impl Moments {
+    fn of(log: &WriteLog, image: &Path) -> Result<Self> {
+        // Headers and entries of the GUID partition table: LBA 1 to 33, and their copy at the end of the disk.
+        let table = [512..34 * 512, DISK_BYTES - 33 * 512..DISK_BYTES];
+        let site = judge::partition(image, "site")?;
+        let gate = log.containing(b"\"requirements\"")?;
+        // From the opened gate to the first stamp, with a large write: layers of an image.
+        let stamp = log.containing(b"firstlight_")?.into_iter().find(|number| *number > gate[0]).unwrap_or(gate[0]);
+        let layers = (gate[0]..stamp).filter(|number| log.entries[*number].length >= 1 << 19).collect();
+        let named = BTreeMap::from([
+            (GROWTH, log.within(&table)),
+            (IMPORT, log.containing(b"hostname = \"hello.firstlight.test\"")?),
+            (WIPING, log.within(&[site])),
+            (GATE, gate),
+            (IMAGES, layers),
+        ]);
+        for (what, entries) in &named {
+            ensure!(!entries.is_empty(), "{what}: the record has no such write");
+        }
+        Ok(Self { named })
+    }
+
+    fn middle(&self, what: &str) -> usize {
+        let entries = &self.named[what];
+        entries[entries.len() / 2]
+    }
+}
+
+/// A moment at which the power goes.
+struct Cut {
+    what: &'static str,
+    /// The first entry that the disk never saw.
+    before: usize,
+    /// Chooses the fates of what was not flushed.
+    salt: usize,
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: before entry {}, fates {}", self.what, self.before, self.salt)
+    }
+}
+
+/// Cuts spread over the whole record, and one on each side of each moment's writes.
+fn spread(log: &WriteLog, moments: &Moments) -> Vec<Cut> {
     let step = (log.entries.len() / CUTS).max(1);
     let mut cuts: Vec<usize> = (1..log.entries.len()).step_by(step).collect();
-    cuts.extend(moments.values().flat_map(|entries| entries.iter().take(4).flat_map(|entry| [*entry, entry + 1])));
+    let sides = |entries: &Vec<usize>| entries.iter().take(4).flat_map(|entry| [*entry, entry + 1]).collect::<Vec<_>>();
+    cuts.extend(moments.named.values().flat_map(sides));
     cuts.sort_unstable();
     cuts.dedup();
-    cuts
+    cuts.into_iter().map(|before| Cut { what: "spread", before, salt: before }).collect()
 }
 
-/// The cuts after which the machine is started again: inside each moment, and at three places between.
-fn boots<'a>(log: &WriteLog, moments: &BTreeMap<&'a str, Vec<usize>>) -> Vec<(&'a str, usize)> {
-    let mut cuts: Vec<(&str, usize)> =
-        moments.iter().map(|(what, entries)| (*what, entries[entries.len() / 2] + 1)).collect();
-    cuts.extend([3, 5, 8].map(|tenth| ("in between", log.entries.len() * tenth / 10)));
-    cuts
+/// The cuts after which the machine is started again: inside each moment, and while the platform starts.
+fn boots(log: &WriteLog, moments: &Moments) -> Vec<Cut> {
+    let inside = |what| Cut { what, before: moments.middle(what) + 1, salt: 0 };
+    // The copy at the beginning, written last, torn: its header is no longer that of its entries.
+    let torn = moments.named[GROWTH].iter().copied().max_by_key(|number| (log.entries[*number].offset == 0, *number));
+    let torn = torn.unwrap_or_else(|| moments.middle(GROWTH));
+    let salt = (0..).find(|salt| Fate::of(torn, *salt) == Fate::EvenKilobytes).unwrap_or(0);
+    vec![
+        Cut { what: GROWTH, before: torn + 1, salt },
+        inside(IMPORT),
+        inside(GATE),
+        inside(WIPING),
+        inside(IMAGES),
+        Cut { what: "containers starting", before: log.entries.len() * 8 / 10, salt: 0 },
+    ]
 }
 
-/// The disk that a cut before entry `cut` leaves: half of what was not flushed is lost, the rest out of order.
-fn disk_after(log: &WriteLog, image: &Path, cut: usize, path: &Path) -> Result<PathBuf> {
+/// The disk that `cut` leaves: of what was not flushed some is lost, some torn, the rest there out of order.
+fn disk_after(log: &WriteLog, image: &Path, cut: &Cut, path: &Path) -> Result<PathBuf> {
     judge::run("cp", &["--sparse=always", &image.display().to_string(), &path.display().to_string()])?;
     let disk = File::options().write(true).open(path)?;
-    disk.set_len(DISK_BYTES / 512 * 512)?;
-    // Which half is a function of the entry's number alone, so that a failure can be looked at again.
-    log.replay(&disk, 0, cut, |number| (number.wrapping_mul(0x9e37_79b9) >> 7) & 1 == 0)?;
+    disk.set_len(DISK_BYTES)?;
+    log.replay(&disk, cut.before, |number| Fate::of(number, cut.salt))?;
     Ok(path.to_owned())
 }
 
-/// The table is one that a reader accepts, and each file system is clean once its journal has been replayed.
+/// The table is one that a reader accepts, and each file system is sound once it has been treated as every boot does.
 fn judge_disk(disk: &Path, folder: &Path) -> Result<()> {
-    judge::run("sgdisk", &["-v", &disk.display().to_string()])?;
     for label in ["root", "data"] {
-        let partition = folder.join(format!("cut.{label}"));
-        judge::extract_partition(disk, label, &partition)?;
-        let path = partition.display().to_string();
-        let replayed = Command::new("/usr/sbin/e2fsck").args(["-p", "-E", "journal_only", &path]).output()?;
-        ensure!(replayed.status.code() < Some(4), "replaying {label}'s journal: {}", image::text(&replayed));
-        judge::run("fsck.ext4", &["-f", "-n", &path]).with_context(|| format!("partition {label}"))?;
-        fs::remove_file(&partition)?;
+        let bytes = judge::partition(disk, label)?;
+        let volume = format!("{}?offset={}", disk.display(), bytes.start);
+        // As systemd-fsck@ does: the journal is replayed, files that were removed while open are let go.
+        let replayed = Command::new("/usr/sbin/e2fsck").args(["-p", &volume]).output()?;
+        ensure!(replayed.status.code().is_some_and(|code| code < 4), "partition {label}: {}", image::text(&replayed));
+        judge::run("fsck.ext4", &["-f", "-n", &volume]).with_context(|| format!("partition {label}"))?;
     }
     for label in ["esp", "site"] {
         let partition = folder.join(format!("cut.{label}"));
         judge::extract_partition(disk, label, &partition)?;
-        // The site's files may be half wiped; the file system itself must be sound (1: a dirty mark was cleared).
-        let checked = Command::new("/usr/sbin/fsck.vfat").args(["-a", &partition.display().to_string()]).output()?;
-        ensure!(checked.status.code() < Some(2), "partition {label}: {}", image::text(&checked));
+        let path = partition.display().to_string();
+        // FAT has no journal: what the wiping of the site left half done is mended (1) without a question.
+        let checked = Command::new("/usr/sbin/fsck.vfat").args(["-a", &path]).output()?;
+        ensure!(checked.status.code().is_some_and(|code| code < 2), "partition {label}: {}", image::text(&checked));
+        judge::run("fsck.vfat", &["-n", &path]).with_context(|| format!("partition {label}"))?;
         fs::remove_file(&partition)?;
     }
-    Ok(())
-}
-
-/// What must be the same whenever the machine is done: each check's state, in order.
-fn outcome(report: &Report) -> Vec<(String, String)> {
-    report.checks.iter().map(|check| (check.id.clone(), format!("{:?}", check.state))).collect()
-}
-
-fn boots_as_undisturbed(disk: &Path, expected: &[(String, String)]) -> Result<()> {
-    let mut guest = Guest::start(&Settings {
-        name: "power-cut/again",
-        image: disk,
-        site: None,
-        arguments: &["--disk-size", DISK],
-        ports: &[],
-        keep: true,
-    })?;
-    let report = guest.wait_for("the platform is accepted", BOOT, |report| report.gate == Gate::Accepted)?;
-    ensure!(report.ready, "accepted but not ready: {report:#?}");
-    let found = outcome(&report);
-    ensure!(found == expected, "another outcome than undisturbed:\n{found:?}\n{expected:?}");
     Ok(())
 }
 
@@ -196,7 +263,7 @@ impl Done {
         Ok(())
     }
 
-    fn write_results(&self, log: &WriteLog, moments: &BTreeMap<&str, Vec<usize>>) -> Result<()> {
+    fn write_results(&self, log: &WriteLog, moments: &Moments) -> Result<()> {
         let date = judge::run("date", &["--utc", "+%Y-%m-%d"])?;
         let qemu = judge::run("qemu-system-x86_64", &["--version"])?;
         let mut text = format!(
@@ -205,7 +272,7 @@ impl Done {
             qemu.lines().next().unwrap_or("QEMU"),
             log.entries.len()
         );
-        for (what, entries) in moments {
+        for (what, entries) in &moments.named {
             text.push_str(&format!("- {what}: {} writes\n", entries.len()));
         }
         text.push_str("\nDone, each as it should be:\n\n");

@@ -1,7 +1,7 @@
 //! Taking an imported configuration, with its secrets, off the image's own SITE partition.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::FILES;
@@ -11,16 +11,29 @@ use super::bundle::Bundle;
 /// interrupted [`wipe`] left of it. So a cut between import and wiping, or within it, needs no record of its own.
 ///
 /// # Errors
-/// A file can't be read.
+/// A file can't be opened.
 pub fn imported(folder: &Path, kept: &Bundle) -> io::Result<bool> {
     for name in FILES {
-        match fs::read(folder.join(name)) {
-            Ok(found) if !remnant(&found, kept.content(name)) => return Ok(false),
+        match File::open(folder.join(name)) {
+            Ok(file) => {
+                if !remnant(&readable(file), kept.content(name)) {
+                    return Ok(false);
+                }
+            }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
     Ok(true)
+}
+
+/// What `file` gives before its end or its first error. FAT has no journal: a cut within the removal may leave a name whose
+/// clusters are already free, and reading it fails after the first of them.
+fn readable(mut file: impl Read) -> Vec<u8> {
+    let mut found = Vec::new();
+    // The error is the end of what there is.
+    let _ = file.read_to_end(&mut found);
+    found
 }
 
 /// Whether `found` is `kept` with any of its bytes overwritten by zeros, and perhaps cut off.
@@ -69,6 +82,17 @@ mod tests {
         wipe(folder.path()).unwrap();
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["notes.txt"]);
+    }
+
+    #[test]
+    fn a_file_that_lost_its_clusters_counts_as_cut_off() {
+        struct Lost;
+        impl Read for Lost {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(nix::errno::Errno::EIO as i32))
+            }
+        }
+        assert_eq!(readable((&b"\0\0cret"[..]).chain(Lost)), b"\0\0cret");
     }
 
     #[test]
