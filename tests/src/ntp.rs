@@ -1,24 +1,32 @@
 //! A time server for machines under test: QEMU's user network leads 10.0.2.2 to this host's loopback.
 
 use std::net::UdpSocket;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
 /// Seconds from NTP's epoch (1900) to Unix's (RFC 5905 §6).
 const EPOCH: u64 = 2_208_988_800;
 
-/// Answers on port 123 of the loopback for as long as this process lives. That another process of the tests already
-/// does is as good.
+/// Answers on port 123 of the loopback for as long as this process lives. While another process of the tests does, this
+/// one waits for its end: that may come in the middle of a boot.
 ///
 /// # Errors
 /// The port can't be bound.
 pub fn serve() -> Result<()> {
-    let socket = match UdpSocket::bind(("127.0.0.1", 123)) {
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => return Ok(()),
-        socket => socket.context("binding the NTP port 123 of the loopback (as root)")?,
+    let bind = || match UdpSocket::bind(("127.0.0.1", 123)) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+        socket => socket.map(Some).context("binding the NTP port 123 of the loopback (as root)"),
     };
+    let mut bound = bind()?;
     std::thread::spawn(move || {
+        let socket = loop {
+            match bound {
+                Some(socket) => break socket,
+                None => std::thread::sleep(Duration::from_millis(500)),
+            }
+            bound = bind().unwrap_or_default();
+        };
         let mut packet = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut packet) {
             if let Some(answer) = (length >= 48).then(|| answer(&packet)) {

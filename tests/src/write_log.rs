@@ -187,3 +187,67 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     number.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log with sectors of 512 bytes; each entry is (sector, flags, bytes filled with).
+    fn log(entries: &[(u64, u64, &[u8])]) -> WriteLog {
+        let mut text = Vec::new();
+        for field in [MAGIC, 1, entries.len() as u64, SECTOR] {
+            text.extend(field.to_le_bytes());
+        }
+        text.resize(512, 0);
+        for (sector, flags, fill) in entries {
+            let start = text.len();
+            for field in [*sector, fill.len() as u64, *flags, 0] {
+                text.extend(field.to_le_bytes());
+            }
+            text.resize(start + 512, 0);
+            fill.iter().for_each(|byte| text.extend([*byte; 512]));
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().write_all_at(&text, 0).unwrap();
+        WriteLog::open(file.path()).unwrap()
+    }
+
+    /// The first byte of each of the disk's first eight sectors.
+    fn after(log: &WriteLog, cut: usize, fate: impl Fn(usize) -> Fate) -> Vec<u8> {
+        let disk = tempfile::tempfile().unwrap();
+        disk.set_len(8 * 512).unwrap();
+        log.replay(&disk, cut, fate).unwrap();
+        let first = |sector: u64| {
+            let mut byte = [0];
+            disk.read_exact_at(&mut byte, sector * 512).unwrap();
+            byte[0]
+        };
+        (0..8).map(first).collect()
+    }
+
+    #[test]
+    fn what_was_flushed_is_there_whatever_the_fates() {
+        let log = log(&[(0, 0, b"a"), (0, FLUSH, b""), (1, 0, b"b"), (0, FLUSH, b""), (2, 0, b"c")]);
+        assert_eq!(log.entries.len(), 5);
+        assert_eq!(after(&log, 5, |_| Fate::Lost), b"ab\0\0\0\0\0\0");
+        assert_eq!(after(&log, 3, |_| Fate::Lost), b"a\0\0\0\0\0\0\0");
+        assert_eq!(after(&log, 5, |_| Fate::Whole), b"abc\0\0\0\0\0");
+    }
+
+    #[test]
+    fn what_was_not_flushed_is_torn_and_out_of_order_unless_it_is_durable_by_itself() {
+        let log = log(&[(0, 0, b"aaaaaaaa"), (0, 0, b"bb"), (1, FORCE_UNIT_ACCESS, b"c"), (1, 0, b"d")]);
+        assert_eq!(after(&log, 2, |_| Fate::Whole), b"aaaaaaaa");
+        assert_eq!(after(&log, 1, |_| Fate::EvenKilobytes), b"aa\0\0aa\0\0");
+        assert_eq!(after(&log, 1, |_| Fate::OddKilobytes), b"\0\0aa\0\0aa");
+        assert_eq!(after(&log, 4, |_| Fate::Lost), b"\0c\0\0\0\0\0\0");
+        assert_eq!(after(&log, 4, |_| Fate::Whole), b"acaaaaaa");
+    }
+
+    #[test]
+    fn writes_are_found_by_place_and_by_content() {
+        let log = log(&[(0, 0, b"ab"), (3, 0, b"c"), (5, 0, b"ab")]);
+        assert_eq!(log.within(&[1536..1537, 512..520]), [0, 1]);
+        assert_eq!(log.containing(b"ab").unwrap(), [0, 2]);
+    }
+}
