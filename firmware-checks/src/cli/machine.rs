@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Outcome;
 use crate::machine::grow::{self, Error};
-use crate::machine::{images, ssh_keys};
+use crate::machine::{compose, images, ssh_keys};
 
 /// Prepare this machine; the boot does it by itself.
 #[derive(Args)]
@@ -21,6 +21,12 @@ enum Action {
     SshKeys,
     /// Load the appliance's own container images where Docker does not have them whole. Safe to repeat, and to interrupt.
     LoadImages,
+    /// After a compose project has failed to start: take it down and start Docker anew, once in each boot. Does nothing
+    /// where systemd says, by SERVICE_RESULT, that it ended well.
+    MendCompose {
+        /// The project.
+        name: String,
+    },
 }
 
 impl Machine {
@@ -33,6 +39,7 @@ impl Machine {
             Action::Grow => grow(),
             Action::SshKeys => ssh_keys(),
             Action::LoadImages => load_images(),
+            Action::MendCompose { name } => mend_compose(&name),
         }
     }
 }
@@ -61,5 +68,12 @@ fn ssh_keys() -> anyhow::Result<Outcome> {
 
 fn load_images() -> anyhow::Result<Outcome> {
     images::load()?;
+    Ok(Outcome::Done)
+}
+
+fn mend_compose(name: &str) -> anyhow::Result<Outcome> {
+    if std::env::var_os("SERVICE_RESULT").is_some_and(|result| result != "success") && compose::mend(name)? {
+        println!("{name} could not start: it was taken down, and Docker starts anew");
+    }
     Ok(Outcome::Done)
 }
