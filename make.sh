@@ -114,8 +114,8 @@ run_tests() {
     say "testing"
     cargo fmt --all --check
     # One test at a time where machines are booted: two emulated machines on two cores are slower than one after the other.
-    cargo test --release --locked --workspace --lib --bins
-    cargo test --release --locked --workspace --test "*" -- --test-threads 1 "$@"
+    cargo test --release --locked --workspace --no-fail-fast --lib --bins
+    cargo test --release --locked --workspace --no-fail-fast --test "*" -- --test-threads 1 "$@"
 }
 
 case "${1:-}" in

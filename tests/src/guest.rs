@@ -13,6 +13,8 @@ use firmware_checks::report::{Report, Verdict};
 use crate::image;
 use crate::site::TestSite;
 
+/// How long a machine that reports may take until it lets its admin in.
+const LOGIN: Duration = Duration::from_secs(120);
 /// What a kernel says that found no working timer.
 const EMULATOR_PANIC: &str = "IO-APIC + timer doesn't work";
 
@@ -187,9 +189,7 @@ impl Guest {
     /// # Errors
     /// It can't be reached, or the command's exit status is not 0.
     pub fn shell(&self, command: &str) -> Result<String> {
-        let output = self.ssh(command)?.output().context("starting ssh")?;
-        ensure!(output.status.success(), "on the machine: {command}: {}", image::text(&output));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        self.shell_with(command, "")
     }
 
     /// As [`shell`](Self::shell), with `input` on the command's standard input.
@@ -197,12 +197,21 @@ impl Guest {
     /// # Errors
     /// As there.
     pub fn shell_with(&self, command: &str, input: &str) -> Result<String> {
-        let mut child =
-            self.ssh(command)?.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "on the machine: {command}: {}", image::text(&output));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        let started = Instant::now();
+        loop {
+            let mut child =
+                self.ssh(command)?.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+            // A connection that broke off is told by the exit status.
+            let _ = child.stdin.take().context("no standard input")?.write_all(input.as_bytes());
+            let output = child.wait_with_output()?;
+            // 255 is ssh's own: the first verdict may be there before sshd is.
+            if output.status.code() == Some(255) && started.elapsed() < LOGIN {
+                std::thread::sleep(Duration::from_secs(2));
+                continue;
+            }
+            ensure!(output.status.success(), "on the machine: {command}: {}", image::text(&output));
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
     }
 
     fn ssh(&self, command: &str) -> Result<Command> {
@@ -213,8 +222,7 @@ impl Guest {
             .args(["-p", &self.port(22).to_string(), "-i"])
             .arg(key)
             .arg("admin@127.0.0.1")
-            .arg(command)
-            .stdin(Stdio::null());
+            .arg(command);
         Ok(ssh)
     }
 }
