@@ -106,7 +106,6 @@ boot() {
 run_tests() {
     # Tests mount, make namespaces and play other users.
     [ "$(id -u)" = 0 ] || exec sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,FIRSTLIGHT_CACHE "$0" "$1"
-    shift
     install_for_building
     install_for_booting
     install_for_testing
@@ -115,14 +114,14 @@ run_tests() {
     cargo fmt --all --check
     # One test at a time where machines are booted: two emulated machines on two cores are slower than one after the other.
     cargo test --release --locked --workspace --no-fail-fast --lib --bins
-    cargo test --release --locked --workspace --no-fail-fast --test "*" -- --test-threads 1 "$@"
+    cargo test --release --locked --workspace --no-fail-fast --test "*" -- --test-threads 1
 }
 
 case "${1:-}" in
     image) image ;;
     boot) boot ;;
     test) run_tests test ;;
-    test-all) run_tests test-all --include-ignored ;;
+    test-all) run_tests test-all; cargo test --release --locked -p end-to-end --test power_cut -- --ignored --nocapture ;;
     bench) install_for_building; install_for_testing; compile; exec tests/bench.sh ;;
     *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 esac

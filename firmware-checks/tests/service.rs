@@ -20,6 +20,11 @@ ip link set lo up
 ip link add uplink0 type veth peer name far0 && ip addr add 192.0.2.7/24 dev uplink0 || exit 90
 ip link set uplink0 up && ip link set far0 up
 cp "$T/appliance.json" /usr/lib/firstlight/
+# An admin who can log in, whoever this host knows.
+cp /etc/passwd /etc/shadow "$T/"
+echo 'admin:x:1000:1000::/home/admin:/bin/sh' >> "$T/passwd"
+printf 'admin:$6$firstlight$%086d:20000::::::\n' 0 >> "$T/shadow"
+mount --bind "$T/passwd" /etc/passwd && mount --bind "$T/shadow" /etc/shadow || exit 90
 export PATH=$T:$PATH
 : > "$T/systemctl.log"
 until_report() { for i in $(seq 300); do [ -e /run/firstlight/report.json ] && return; sleep 0.1; done; exit 91; }

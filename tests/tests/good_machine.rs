@@ -93,9 +93,15 @@ fn the_page_is_served_with_the_sites_certificate(guest: &Guest, site: &TestSite)
 
 /// Docker publishes it past INPUT, so the machine itself would answer; from outside nothing does.
 fn a_port_that_the_recipe_does_not_name_is_not_reached(guest: &Guest) -> Result<()> {
-    guest.shell("sudo docker run --detach --name stray --publish 8080:443 --volume /etc/firstlight/site:/etc/firstlight/site:ro firstlight/hello:1")?;
-    guest.shell("for i in 1 2 3 4 5 6 7 8 9 10; do nc -z 127.0.0.1 8080 2>/dev/null && exit 0; (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null && exit 0; sleep 1; done; exit 1")
-        .or_else(|_| guest.shell("bash -c 'for i in 1 2 3 4 5 6 7 8 9 10; do (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null && exit 0; sleep 1; done; exit 1'"))
+    guest.shell(
+        "sudo docker run --detach --name stray --publish 8080:443 --tmpfs /run --tmpfs /var/lib/nginx \
+         --volume /etc/firstlight/site/tls.crt:/etc/nginx/tls.crt:ro \
+         --volume /etc/firstlight/site/tls.key:/etc/nginx/tls.key:ro firstlight/hello:1",
+    )?;
+    let answers = "for i in $(seq 30); do (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null && exit 0; sleep 1; done; \
+                   sudo docker logs stray >&2; exit 1";
+    guest
+        .shell(&format!("bash -c '{answers}'"))
         .context("the stray container does not even answer on the machine itself")?;
     let output = Command::new("curl")
         .args(["--silent", "--insecure", "--max-time", "10"])
