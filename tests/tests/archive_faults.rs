@@ -86,7 +86,7 @@ fn a_flipped_bit_in_the_signed_release_is_found() -> Result<()> {
 #[test]
 fn a_flipped_bit_in_an_index_is_found() -> Result<()> {
     let bench = Bench::new("flip-index")?;
-    bench.mirror.fail("main/binary-amd64", Fault::FlipBit(5000), 99);
+    bench.mirror.fail("dists/trixie/main/binary-amd64", Fault::FlipBit(5000), 99);
     bench.refuses("plan", &["digest differs", "expected sha256"])
 }
 
@@ -111,7 +111,7 @@ fn a_missing_package_is_told_and_not_asked_for_again() -> Result<()> {
 fn what_passes_is_waited_out_and_what_broke_off_is_resumed() -> Result<()> {
     let bench = Bench::new("passing")?;
     bench.mirror.fail("dists/trixie/InRelease", Fault::Status(503), 1);
-    bench.mirror.fail("main/binary-amd64", Fault::Truncate(1_000_000), 1);
+    bench.mirror.fail("dists/trixie/main/binary-amd64", Fault::Truncate(1_000_000), 1);
     let output = bench.firstlight("plan")?;
     ensure!(output.status.success(), "{}", image::text(&output));
     let resumed = bench.mirror.requests().iter().any(|request| request.from.is_some_and(|from| from >= 900_000));
