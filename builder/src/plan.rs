@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::archive::deb::Solution;
 use crate::disk::layout::{self, Content, Layout, MIB, Part};
+use crate::lock::Lock;
 use crate::progress;
 use crate::recipe::{self, Loaded};
-use crate::resolve::Resolved;
 use crate::store::Store;
 
 /// What packages make of themselves when they are installed, the initramfs first of all, which is in no package's own estimate.
@@ -95,16 +95,16 @@ pub enum Error {
     },
 }
 
-/// Plans the build of `recipe`, once it is resolved.
+/// Plans the build of `recipe` from `lock`.
 ///
 /// # Errors
 /// [`Error`].
-pub fn plan(recipe: &Loaded, resolved: &Resolved, store: &Store) -> Result<Plan, Error> {
-    let solutions = || std::iter::once(&resolved.system).chain(resolved.images.iter().map(|(_, solution)| solution));
-    let images = images(recipe, &resolved.images)?;
+pub fn plan(recipe: &Loaded, lock: &Lock, store: &Store) -> Result<Plan, Error> {
+    let solutions = || std::iter::once(&lock.system).chain(lock.images.iter().map(|(_, solution)| solution));
+    let images = images(recipe, &lock.images)?;
     let root = Root {
-        packages: resolved.system.packages.len(),
-        installed_bytes: resolved.system.installed_size(),
+        packages: lock.system.packages.len(),
+        installed_bytes: lock.system.installed_size(),
         image_bytes: images.iter().map(|image| image.bytes).sum(),
     };
     let bytes = root.installed_bytes + root.image_bytes + GENERATED;
@@ -267,17 +267,7 @@ mod tests {
     use crate::recipe::schema::Disk;
 
     fn package(name: &str, size: u64) -> Package {
-        Package {
-            name: name.into(),
-            version: "1".into(),
-            architecture: "amd64".into(),
-            source: 0,
-            path: format!("pool/{name}.deb"),
-            size,
-            installed_size: 10,
-            sha256: format!("sha of {name}"),
-            essential: false,
-        }
+        Package { size, ..Package::named(name, "1") }
     }
 
     #[test]
@@ -285,7 +275,7 @@ mod tests {
         let solution = |packages: &[Package]| Solution { packages: packages.to_vec(), released: Timestamp::UNIX_EPOCH };
         let root = solution(&[package("libc6", 100), package("systemd", 10)]);
         let image = solution(&[package("libc6", 100), package("nginx", 1)]);
-        let found = downloads([&root, &image].into_iter(), |sha256| sha256 == "sha of systemd");
+        let found = downloads([&root, &image].into_iter(), |sha256| sha256 == package("systemd", 10).sha256);
         assert_eq!(found, Downloads { packages: 3, bytes: 111, stored: 1, stored_bytes: 10 });
     }
 

@@ -29,6 +29,8 @@ struct Bench {
     mirror: Mirror,
     cache: PathBuf,
     out: PathBuf,
+    /// Not there before, so that the archive is asked.
+    lock: PathBuf,
 }
 
 impl Bench {
@@ -40,12 +42,14 @@ impl Bench {
                 fs::remove_dir_all(folder)?;
             }
         }
-        Ok(Self { mirror, cache, out })
+        let lock = cache.join("hello.lock");
+        Ok(Self { mirror, cache, out, lock })
     }
 
     fn firstlight(&self, verb: &str) -> Result<Output> {
         let mut command = image::command();
         command.env("FIRSTLIGHT_CACHE", &self.cache).args([verb, "recipes/hello.toml", "--mirror", &self.mirror.url()]);
+        command.arg("--lock-file").arg(&self.lock);
         if verb == "build" {
             command.arg("--out").arg(&self.out);
         }
@@ -133,6 +137,8 @@ fn an_expired_release_is_refused() -> Result<()> {
     let firstlight = image::firstlight().display().to_string();
     let output = Command::new("faketime")
         .args(["+21 days", &firstlight, "plan", "recipes/hello.toml", "--mirror", &bench.mirror.url()])
+        .arg("--lock-file")
+        .arg(&bench.lock)
         .env("FIRSTLIGHT_CACHE", &bench.cache)
         .current_dir(image::repository())
         .output()?;

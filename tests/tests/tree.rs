@@ -75,7 +75,7 @@ fn build(folder: &Path) -> Result<Built> {
 /// and with the same idea of the time.
 fn mmdebstrap(loaded: &Loaded, built: &Built, folder: &Path, theirs: &Path) -> Result<()> {
     let early = folder.join("early");
-    for file in firstlight::resolve::overlays(loaded)?.iter().flat_map(Overlay::early) {
+    for file in firstlight::build::overlays::load(loaded)?.iter().flat_map(Overlay::early) {
         let path = early.join(&file.path);
         fs::create_dir_all(path.parent().context("no folder")?)?;
         fs::write(&path, &file.content)?;

@@ -2,6 +2,8 @@
 
 mod checks;
 mod containers;
+pub mod overlays;
+mod record;
 mod root;
 
 use std::fs;
@@ -10,15 +12,19 @@ use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::archive::deb::Mirrors;
+use self::record::Records;
+use crate::archive::deb::Package;
 use crate::disk;
+use crate::lock::{self, Lock, Workshop};
 use crate::plan;
-use crate::progress::Progress;
-use crate::recipe::{self, Loaded};
-use crate::resolve;
-use crate::store::Store;
+use crate::progress;
+use crate::recipe::{self, Fingerprint, Loaded};
+use crate::rootfs::overlay::Overlay;
+use crate::stage::Stages;
+use crate::store;
+use crate::tools;
 
 /// What is to be built, and with what.
 #[derive(Clone, Debug)]
@@ -29,14 +35,14 @@ pub struct Request {
     pub base: Option<String>,
     /// The folder that the image goes into.
     pub out: PathBuf,
-    /// Mirrors that the user names; asked before all others.
-    pub mirrors: Vec<String>,
-    /// The cache folder.
-    pub cache: PathBuf,
+    /// The lock, where it does not lie beside the recipe.
+    pub lock_file: Option<PathBuf>,
+    /// Whether there must be a lock.
+    pub locked: bool,
 }
 
 /// A finished build.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Built {
     /// The disk and its partitions.
     #[serde(flatten)]
@@ -47,52 +53,136 @@ pub struct Built {
     pub released: Timestamp,
 }
 
-/// Builds the image. Must run in the user namespace of [`crate::sandbox::userns::enter`].
+/// A recipe with everything that decides its image.
+struct Job {
+    loaded: Loaded,
+    lock: Lock,
+    overlays: Vec<Overlay>,
+    checks: Vec<u8>,
+    /// A digest over all of it, from which every identifier on the disk follows.
+    identity: String,
+    /// Where the image goes.
+    out: PathBuf,
+}
+
+/// Builds the image, unless it lies there already. Must run in the user namespace of [`crate::sandbox::userns::enter`].
 ///
 /// # Errors
 /// Each stage's own, with what was being done; the output folder is then as before.
-pub fn run(request: &Request, progress: &Progress) -> anyhow::Result<Built> {
-    let loaded = recipe::load(&request.recipe, request.base.as_deref())?;
-    let checks = checks::read()?;
-    let store = Store::open(&request.cache)?;
-    let mirrors = Mirrors::new(&request.mirrors, Path::new("/etc/apt"));
-    let resolved = resolve::resolve(&loaded, &mirrors, &store, &request.cache, progress, Timestamp::now())?;
-    let count = resolved.system.packages.len();
-    progress.stage("locked", format!("{count} packages of {}, as of {}", loaded.base.name, resolved.system.released));
-    // What can't fit is refused before anything is installed.
-    plan::plan(&loaded, &resolved, &store)?;
-    store.fetch(&resolved.archive.downloads(&resolved.packages()), progress)?.tell(progress);
-
-    let started = Instant::now();
-    let ingredients = root::Ingredients { loaded: &loaded, resolved: &resolved, store: &store, checks: &checks };
-    let root = root::make(&ingredients, &request.cache, progress).context("making the root file system")?;
-    progress.stage_timed("root", format!("configured {count} packages"), started.elapsed());
-
-    let started = Instant::now();
-    fs::create_dir_all(&request.out).with_context(|| format!("making the folder {}", request.out.display()))?;
-    let out = request.out.join(format!("{}.raw", loaded.stem()));
-    let spec = spec(&loaded, resolved.system.released, &root.identity);
-    let disk = disk::assemble(&spec, root.folder(), &resolved.tools, &out)?;
-    let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label).collect();
-    let size = tenths_of_gb(disk.image.size);
-    progress.stage_timed("disk", format!("GPT: {}, {size} GB", labels.join(" ")), started.elapsed());
-    progress.stage("image", format!("{}  sha256:{}", out.display(), disk.image.sha256));
-    Ok(Built { disk, root_archive: root.packages, released: resolved.system.released })
+pub fn run(request: &Request, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
+    let progress = workshop.progress;
+    let job = Job::new(request, workshop)?;
+    let records = Records::new(workshop.cache);
+    if let Some(built) = records.unchanged(&job.identity, &job.out) {
+        progress.stage("image", format!("{}  sha256:{} (unchanged)", job.out.display(), built.disk.image.sha256));
+        return Ok(built);
+    }
+    let built = job.build(workshop)?;
+    progress.stage("image", format!("{}  sha256:{}", job.out.display(), built.disk.image.sha256));
+    if let Some(before) = records.keep(&job.identity, &built)? {
+        progress.warn(format!(
+            "the same inputs gave sha256:{before} before\n  hint: a stage in the cache may be damaged, or something of this \
+             host got into the image; --rebuild-check finds out what differs"
+        ));
+    }
+    Ok(built)
 }
 
-fn spec<'a>(loaded: &'a Loaded, released: Timestamp, identity: &'a str) -> disk::Spec<'a> {
-    let recipe = &loaded.recipe;
-    disk::Spec {
-        identity,
-        released,
-        title: if recipe.title.is_empty() { &recipe.name } else { &recipe.title },
-        disk: &recipe.disk,
-        base: &loaded.base,
-        site: &[],
+impl Job {
+    fn new(request: &Request, workshop: &Workshop<'_>) -> anyhow::Result<Self> {
+        let loaded = recipe::load(&request.recipe, request.base.as_deref())?;
+        let checks = checks::read()?;
+        let overlays = overlays::load(&loaded)?;
+        let lock = obtain_lock(request, &loaded, workshop)?;
+        let identity = identity(&loaded, &lock, &overlays, &checks)?;
+        let out = request.out.join(format!("{}.raw", loaded.stem()));
+        Ok(Self { loaded, lock, overlays, checks, identity, out })
+    }
+
+    fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
+        let Self { loaded, lock, overlays, checks, .. } = self;
+        let Workshop { store, cache, progress, .. } = *workshop;
+        // What can't fit is refused before anything is installed.
+        plan::plan(loaded, lock, store)?;
+        let tools = self.tools(workshop)?;
+        let packages = lock.packages();
+        store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
+
+        let started = Instant::now();
+        let ingredients = root::Ingredients { loaded, lock, overlays, store, checks };
+        let root = root::make(&ingredients, cache, progress).context("making the root file system")?;
+        progress.stage_timed("root", format!("configured {} packages", lock.system.packages.len()), started.elapsed());
+
+        let started = Instant::now();
+        let folder = self.out.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+        let disk = disk::assemble(&self.spec(), root.folder(), &tools, &self.out)?;
+        let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
+        let size = progress::bytes(disk.image.size);
+        progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
+        Ok(Built { disk, root_archive: root.packages, released: lock.released })
+    }
+
+    fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {
+        let Workshop { store, cache, progress, .. } = *workshop;
+        let packages = &self.lock.tools;
+        let made = tools::root(packages, &self.downloads(packages, workshop), store, &Stages::open(cache)?, progress);
+        made.map_err(|error| match error {
+            tools::Error::Store(source) => self.gone(source).context("fetching the tools"),
+            other => other.into(),
+        })
+    }
+
+    fn downloads(&self, packages: &[Package], workshop: &Workshop<'_>) -> Vec<store::Download> {
+        workshop.mirrors.downloads(&self.loaded.base.sources, packages, self.lock.released)
+    }
+
+    /// A locked package that nobody has any more is told with what to do about it.
+    fn gone(&self, source: store::Error) -> anyhow::Error {
+        match source {
+            store::Error::Unavailable { .. } => lock::Error::Gone { released: self.lock.released, source }.into(),
+            other => other.into(),
+        }
+    }
+
+    fn spec(&self) -> disk::Spec<'_> {
+        let recipe = &self.loaded.recipe;
+        disk::Spec {
+            identity: &self.identity,
+            released: self.lock.released,
+            title: if recipe.title.is_empty() { &recipe.name } else { &recipe.title },
+            disk: &recipe.disk,
+            base: &self.loaded.base,
+            site: &[],
+        }
     }
 }
 
-fn tenths_of_gb(bytes: u64) -> String {
-    let tenths = bytes / 100_000_000;
-    format!("{}.{}", tenths / 10, tenths % 10)
+/// The lock of the recipe: the one that is there, or one that is made now and written.
+fn obtain_lock(request: &Request, loaded: &Loaded, workshop: &Workshop<'_>) -> Result<Lock, lock::Error> {
+    let path = request.lock_file.clone().unwrap_or_else(|| lock::path(loaded));
+    if let Some(lock) = lock::read(&path, loaded)? {
+        workshop.progress.stage("locked", format!("{} ({})", lock::summary(loaded, &lock), path.display()));
+        return Ok(lock);
+    }
+    if request.locked {
+        return Err(lock::Error::Missing { path, recipe: loaded.path.clone() });
+    }
+    let lock = lock::make(loaded, workshop, Timestamp::now())?;
+    lock::write(&path, loaded, &lock)?;
+    workshop.progress.stage("locked", format!("{}; written to {}", lock::summary(loaded, &lock), path.display()));
+    Ok(lock)
+}
+
+/// A digest over everything that decides the image: whoever shares it shares every byte.
+fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -> anyhow::Result<String> {
+    let mut print = Fingerprint::new("firstlight image 1")
+        .field("builder", env!("CARGO_PKG_VERSION"))
+        .field("recipe", loaded.identity()?)
+        .field("checks", checks)
+        .field("released", lock.released.to_string());
+    print = overlays.iter().fold(print, |print, overlay| print.field("overlay", overlay.digest()));
+    let packages = lock.packages();
+    print = packages.iter().fold(print, |print, package| print.field("package", &package.sha256));
+    Ok(lock.tools.iter().fold(print, |print, package| print.field("tool", &package.sha256)).finish())
 }

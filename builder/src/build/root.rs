@@ -10,10 +10,10 @@ use anyhow::Context;
 use firmware_checks::appliance::{self, Appliance};
 
 use super::containers::Kitchen;
+use crate::lock::Lock;
 use crate::platform::docker::{self, Project};
 use crate::progress::Progress;
-use crate::recipe::{Fingerprint, Loaded};
-use crate::resolve::{self, Resolved};
+use crate::recipe::Loaded;
 use crate::rootfs::archive;
 use crate::rootfs::finalise;
 use crate::rootfs::install::{self, EarlyFile};
@@ -29,7 +29,9 @@ pub struct Ingredients<'a> {
     /// The recipe.
     pub loaded: &'a Loaded,
     /// Its packages.
-    pub resolved: &'a Resolved,
+    pub lock: &'a Lock,
+    /// Its overlays, in the order in which they are laid.
+    pub overlays: &'a [Overlay],
     /// Where the packages lie.
     pub store: &'a Store,
     /// The static program for the image.
@@ -41,8 +43,6 @@ pub struct Root {
     folder: PathBuf,
     /// As the packages alone make it (tar), in the cache.
     pub packages: PathBuf,
-    /// A digest over everything that decides the image's content.
-    pub identity: String,
     _work: Temporary,
 }
 
@@ -59,12 +59,10 @@ impl Root {
 /// # Errors
 /// Each step's own, with what was being done.
 pub fn make(ingredients: &Ingredients<'_>, cache: &Path, progress: &Progress) -> anyhow::Result<Root> {
-    let Ingredients { loaded, resolved, checks, .. } = ingredients;
-    let overlays = resolve::overlays(loaded)?;
+    let Ingredients { lock, overlays, checks, .. } = ingredients;
     let early: Vec<EarlyFile> = overlays.iter().flat_map(Overlay::early).collect();
-    let identity = identity(ingredients, &overlays)?;
     // The tree, its tar archive and the container images, each about as large as the maintainers say.
-    let work = work_folder(cache, resolved.system.installed_size() * 3)?;
+    let work = work_folder(cache, lock.system.installed_size() * 3)?;
     let folder = work.path().join("root");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let packages = install_packages(ingredients, &early, &folder, cache, progress)?;
@@ -73,19 +71,8 @@ pub fn make(ingredients: &Ingredients<'_>, cache: &Path, progress: &Progress) ->
     let description = serde_json::to_vec_pretty(&describe(ingredients, platform))?;
     put(&folder, appliance::PATH.trim_start_matches('/'), &description, 0o644)?;
     let log = work.path().join("finalise.log");
-    finalise::finalise(&folder, &overlays, resolved.system.released.as_second(), &log)?;
-    Ok(Root { folder, packages, identity, _work: work })
-}
-
-/// The digest that every identifier on the disk follows from.
-fn identity(ingredients: &Ingredients<'_>, overlays: &[Overlay]) -> anyhow::Result<String> {
-    let mut print = Fingerprint::new("firstlight image 1")
-        .field("builder", env!("CARGO_PKG_VERSION"))
-        .field("recipe", ingredients.loaded.identity()?)
-        .field("checks", ingredients.checks);
-    print = overlays.iter().fold(print, |print, overlay| print.field("overlay", overlay.digest()));
-    let packages = ingredients.resolved.packages();
-    Ok(packages.iter().fold(print, |print, package| print.field("package", &package.sha256)).finish())
+    finalise::finalise(&folder, overlays, lock.system.released.as_second(), &log)?;
+    Ok(Root { folder, packages, _work: work })
 }
 
 /// Lays the packages of the system into `folder`: from the cache where these packages were installed before.
@@ -96,8 +83,8 @@ fn install_packages(
     cache: &Path,
     progress: &Progress,
 ) -> anyhow::Result<PathBuf> {
-    let Ingredients { loaded, resolved, store, .. } = ingredients;
-    let solution = &resolved.system;
+    let Ingredients { loaded, lock, store, .. } = ingredients;
+    let solution = &lock.system;
     let requested: BTreeSet<String> = loaded.packages().into_iter().collect();
     let digests: Vec<&str> = solution.packages.iter().map(|package| package.sha256.as_str()).collect();
     let key = Key::new("root").input("packages", &digests).input("requested", &requested).input("early", early);
@@ -119,16 +106,16 @@ fn install_packages(
 
 /// Adds what runs behind the gate.
 fn add_platform(ingredients: &Ingredients<'_>, folder: &Path, work: &Path) -> anyhow::Result<appliance::Platform> {
-    let Ingredients { loaded, resolved, store, checks } = ingredients;
+    let Ingredients { loaded, lock, store, checks, .. } = ingredients;
     let kitchen_folder = work.join("containers");
     fs::create_dir(&kitchen_folder).with_context(|| format!("making the folder {}", kitchen_folder.display()))?;
     let kitchen = Kitchen {
         loaded,
-        released: resolved.system.released,
+        released: lock.system.released,
         deb: &|package| store.path(&package.sha256).unwrap_or_default(),
         folder: &kitchen_folder,
     };
-    let images = kitchen.prepare(checks, &resolved.images)?;
+    let images = kitchen.prepare(checks, &lock.images)?;
     let projects = loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
     let platform = docker::add(folder, &images, &projects.collect::<Vec<_>>()).context("laying out the platform")?;
     fs::remove_dir_all(&kitchen_folder).with_context(|| format!("removing {}", kitchen_folder.display()))?;
@@ -143,7 +130,7 @@ fn describe(ingredients: &Ingredients<'_>, platform: appliance::Platform) -> App
         version: recipe.version.clone(),
         base: base.name.clone(),
         os: base.os.clone(),
-        locked: ingredients.resolved.system.released,
+        locked: ingredients.lock.system.released,
         platform,
         requirements: recipe.requirements.clone(),
     }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use crate::build::overlays;
 use crate::recipe::{self, Error, Loaded};
-use crate::resolve;
 use firmware_checks::document::{Diagnostics, listed};
 
 /// Validate a recipe without building it: needs neither root nor network
@@ -35,7 +35,7 @@ impl Check {
     /// The recipe on its bases, with every template filled in.
     fn load(&self) -> Result<Vec<Loaded>, Error> {
         let loaded = recipe::load_all(&self.recipe, self.base.as_deref())?;
-        loaded.iter().try_for_each(|one| resolve::overlays(one).map(drop))?;
+        loaded.iter().try_for_each(|one| overlays::load(one).map(drop))?;
         Ok(loaded)
     }
 

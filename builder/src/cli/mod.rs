@@ -6,18 +6,23 @@
 mod boot;
 mod build;
 mod check;
+#[path = "lock.rs"]
+mod lock_verb;
 mod plan;
 mod schema;
 mod site;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::archive::deb::Mirrors;
 use crate::disk::layout;
-use crate::recipe;
+use crate::lock;
+use crate::recipe::{self, Loaded};
+use crate::store::{self, Network, Store};
 
 /// Builds bootable appliance images from one recipe.
 ///
@@ -46,9 +51,38 @@ enum Verb {
     Boot(boot::Boot),
     Build(build::Build),
     Check(check::Check),
+    Lock(lock_verb::Lock),
     Plan(plan::Plan),
     Schema(schema::Schema),
     Site(site::Site),
+}
+
+/// Which lock a verb works with, and by whom what it names is delivered.
+#[derive(Clone, Debug, clap::Args)]
+struct Archives {
+    /// The lock [default: NAME.BASE.lock beside the recipe NAME.toml]
+    #[arg(long, value_name = "FILE")]
+    lock_file: Option<PathBuf>,
+    /// A mirror to ask before all others; may be given several times
+    #[arg(long, value_name = "URL")]
+    mirror: Vec<String>,
+    /// Use no network: everything must be in the store already
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Archives {
+    fn store(&self, cache: &Path) -> Result<Store, store::Error> {
+        Store::with_network(cache, Network { offline: self.offline, ..Network::default() })
+    }
+
+    fn mirrors(&self) -> Mirrors {
+        Mirrors::new(&self.mirror, Path::new("/etc/apt"))
+    }
+
+    fn lock_file(&self, recipe: &Loaded) -> PathBuf {
+        self.lock_file.clone().unwrap_or_else(|| lock::path(recipe))
+    }
 }
 
 /// What the user gave can't be used, in words for the user: exit status 1.
@@ -80,6 +114,7 @@ impl Cli {
             Verb::Boot(verb) => verb.run(),
             Verb::Build(verb) => verb.run(&self.common),
             Verb::Check(verb) => verb.run(),
+            Verb::Lock(verb) => verb.run(&self.common),
             Verb::Plan(verb) => verb.run(&self.common),
             Verb::Schema(verb) => verb.run(),
             Verb::Site(verb) => verb.run(),
@@ -94,6 +129,7 @@ fn status(error: &anyhow::Error) -> u8 {
         cause.is::<BadInput>()
             || cause.is::<recipe::Error>()
             || cause.is::<layout::Error>()
+            || cause.downcast_ref().is_some_and(lock::Error::is_input)
             || matches!(cause.downcast_ref(), Some(UnknownPackage { .. } | Unmet { .. } | Unsatisfiable { .. }))
     };
     if error.chain().any(theirs) { 1 } else { 2 }

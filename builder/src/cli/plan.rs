@@ -1,21 +1,23 @@
 //! `firstlight plan`: what a build would download, and how big it would get.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Common;
-use crate::archive::deb::Mirrors;
+use super::{Archives, Common};
+use crate::lock::{self, Workshop};
+use crate::plan;
 use crate::progress::Progress;
 use crate::recipe;
-use crate::resolve::resolve;
 use crate::sandbox::userns;
-use crate::store::Store;
 
-/// Say what a build would download and how big it would get; downloads the archive's indices and the tools, no more
+/// Say what a build would download and how big it would get
+///
+/// Takes the lock where there is one; else it asks the archive, downloads its indices and the tools, no more, and writes
+/// no lock.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     /// The recipe
@@ -23,9 +25,8 @@ pub(super) struct Plan {
     /// One of the bases that the recipe supports [default: its first]
     #[arg(long)]
     base: Option<String>,
-    /// A mirror to ask before all others; may be given several times
-    #[arg(long, value_name = "URL")]
-    mirror: Vec<String>,
+    #[command(flatten)]
+    archives: Archives,
     /// Print the plan as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -37,10 +38,13 @@ impl Plan {
         let cache = common.cache()?;
         userns::enter()?;
         let context = || format!("planning {}", self.recipe.display());
-        let store = Store::open(&cache).with_context(context)?;
-        let mirrors = Mirrors::new(&self.mirror, Path::new("/etc/apt"));
-        let resolved = resolve(&recipe, &mirrors, &store, &cache, &Progress::new(), Timestamp::now());
-        let plan = crate::plan::plan(&recipe, &resolved.with_context(context)?, &store).with_context(context)?;
+        let (store, mirrors) = (self.archives.store(&cache).with_context(context)?, self.archives.mirrors());
+        let workshop = Workshop { mirrors: &mirrors, store: &store, cache: &cache, progress: &Progress::new() };
+        let lock = match lock::read(&self.archives.lock_file(&recipe), &recipe).with_context(context)? {
+            Some(lock) => lock,
+            None => lock::make(&recipe, &workshop, Timestamp::now()).with_context(context)?,
+        };
+        let plan = plan::plan(&recipe, &lock, &store).with_context(context)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&plan)?);
         } else {

@@ -20,7 +20,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::ids::{Ids, volume_text};
 use self::layout::{Content, Layout, Part};
@@ -50,7 +50,7 @@ pub struct Spec<'a> {
 }
 
 /// A finished disk.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Summary {
     /// The file.
     #[serde(flatten)]
@@ -62,10 +62,10 @@ pub struct Summary {
 }
 
 /// A partition of a finished disk.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct PartitionSummary {
     /// `PARTLABEL`.
-    pub label: &'static str,
+    pub label: String,
     /// First byte.
     pub start: u64,
     /// Length in bytes.
@@ -73,7 +73,7 @@ pub struct PartitionSummary {
     /// `PARTUUID`.
     pub guid: String,
     /// `ext4`, `vfat`, or nothing for the BIOS boot partition.
-    pub file_system: Option<&'static str>,
+    pub file_system: Option<String>,
     /// `UUID` of the file system.
     pub uuid: Option<String>,
 }
@@ -220,11 +220,11 @@ fn summary(image: Artifact, layout: &Layout, ids: &Ids) -> Summary {
         let label = partition.part.label();
         let (file_system, uuid) = match partition.part {
             Part::Bios => (None, None),
-            Part::Esp | Part::Site => (Some("vfat"), Some(volume_text(ids.volume(label)))),
-            Part::Root | Part::Data => (Some("ext4"), Some(ids.file_system(label).to_string())),
+            Part::Esp | Part::Site => (Some("vfat".to_owned()), Some(volume_text(ids.volume(label)))),
+            Part::Root | Part::Data => (Some("ext4".to_owned()), Some(ids.file_system(label).to_string())),
         };
         let (start, size, guid) = (partition.start, partition.size, ids.partition(label).to_string());
-        PartitionSummary { label, start, size, guid, file_system, uuid }
+        PartitionSummary { label: label.to_owned(), start, size, guid, file_system, uuid }
     };
     Summary { image, guid: ids.disk().to_string(), partitions: layout.partitions.iter().map(partition).collect() }
 }

@@ -60,7 +60,14 @@ pub struct Source {
     pub suites: Vec<String>,
     /// Components, such as `main`.
     pub components: Vec<String>,
+    /// The distribution's snapshot service for this archive, asked last for packages that are locked and no longer on any
+    /// mirror: a URL in which `{time}` stands for the time, as in `20261120T021110Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 }
+
+/// What stands for the time in [`Source::snapshot`].
+pub const SNAPSHOT_TIME: &str = "{time}";
 
 /// Where the boot loader's parts lie in the root file system (absolute paths).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -195,17 +195,19 @@ impl Loaded {
         image.files.as_ref().map(|path| self.folder.join(path))
     }
 
+    /// The packages of the kernel for the recipe's target: its own, else those for servers.
+    #[must_use]
+    pub fn kernel(&self) -> Option<&Vec<String>> {
+        let lists = &self.base.kernel;
+        [self.recipe.target, Target::Metal, Target::Both].iter().find_map(|target| lists.get(target))
+    }
+
     /// What the root file system is asked to hold: the packages of the base, the kernel, the platform and the recipe, each
     /// once. What they depend on is the distribution's to add.
     #[must_use]
     pub fn packages(&self) -> Vec<String> {
-        let kernel = &self.base.kernel;
-        let kernel = kernel
-            .get(&self.recipe.target)
-            .or_else(|| kernel.get(&Target::Metal))
-            .or_else(|| kernel.get(&Target::Both));
         let platform = self.base.platforms.get(self.recipe.platform.kind());
-        let lists = [Some(&self.base.packages), kernel, platform, Some(&self.recipe.packages)];
+        let lists = [Some(&self.base.packages), self.kernel(), platform, Some(&self.recipe.packages)];
         let mut all: Vec<String> = Vec::new();
         for name in lists.into_iter().flatten().flatten() {
             if !all.contains(name) {

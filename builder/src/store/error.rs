@@ -37,6 +37,17 @@ pub enum Error {
         /// For each URL asked, its last answer.
         attempts: Vec<(String, String)>,
     },
+    /// It is not in the store, and the network must not be used.
+    #[error(
+        "{label} is not in the store ({}), and --offline was given\n  hint: build once without --offline, or bring the store \
+         from a machine that has it", folder.display()
+    )]
+    Offline {
+        /// What was to be fetched, for a person.
+        label: String,
+        /// The store's folder.
+        folder: PathBuf,
+    },
     /// The file system of the cache is full. The piece that did not fit was removed.
     #[error(
         "storing {label} ({} bytes) in {}: no space left on the device\n  what did not fit was removed; what is whole \

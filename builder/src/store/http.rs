@@ -21,6 +21,8 @@ pub struct Network {
     pub rounds: u32,
     /// The pause after the first round in vain; each later one is twice as long, up to sixteen times.
     pub pause: Duration,
+    /// Whether it must not be used at all.
+    pub offline: bool,
 }
 
 impl Default for Network {
@@ -31,6 +33,7 @@ impl Default for Network {
             stall: Duration::from_secs(30),
             rounds: 3,
             pause: Duration::from_secs(1),
+            offline: false,
         }
     }
 }

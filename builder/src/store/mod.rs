@@ -193,6 +193,7 @@ impl Store {
             transfer.found(download.size);
             return Ok(false);
         }
+        self.online(&download.label)?;
         download::download(self, download, transfer, stop)
     }
 
@@ -202,7 +203,15 @@ impl Store {
     /// # Errors
     /// It can't be had from this URL.
     pub fn get(&self, label: &str, url: &str, limit: u64) -> Result<Answer> {
+        self.online(label)?;
         http::get(&self.agent, &self.network, label, url, limit)
+    }
+
+    fn online(&self, label: &str) -> Result<()> {
+        match self.network.offline {
+            true => Err(Error::Offline { label: label.to_owned(), folder: self.root.clone() }),
+            false => Ok(()),
+        }
     }
 
     /// Keeps what `reader` gives. Gives its digest and its size in bytes.
@@ -289,7 +298,9 @@ fn readable_by_all(file: &File, path: &Path) -> Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(Error::io("setting the mode of", path))
 }
 
-fn is_digest(text: &str) -> bool {
+/// Whether `text` is a SHA-256 digest as the store names its entries: 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 

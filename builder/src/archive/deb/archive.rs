@@ -43,6 +43,21 @@ pub(super) struct Located {
     sha256: String,
 }
 
+/// An index that an archive was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexRead<'a> {
+    /// Which of the base's sources it belongs to.
+    pub source: usize,
+    /// Its suite.
+    pub suite: &'a str,
+    /// Its path below the suite, unpacked.
+    pub path: &'a str,
+    /// When the suite's Release was made.
+    pub released: Timestamp,
+    /// SHA-256 of the unpacked index.
+    pub sha256: &'a str,
+}
+
 /// Where a package stands: which index, which row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -124,13 +139,16 @@ impl Archive {
     /// What to fetch for these packages.
     #[must_use]
     pub fn downloads(&self, packages: &[Package]) -> Vec<Download> {
-        let download = |package: &Package| Download {
-            label: package.path.rsplit('/').next().unwrap_or(&package.path).to_owned(),
-            urls: self.mirrors[package.source].iter().map(|mirror| format!("{mirror}/{}", package.path)).collect(),
-            sha256: package.sha256.clone(),
-            size: package.size,
-        };
-        packages.iter().map(download).collect()
+        packages.iter().map(|package| package.download(&self.mirrors[package.source])).collect()
+    }
+
+    /// The indices that it was read from.
+    pub fn indices(&self) -> impl Iterator<Item = IndexRead<'_>> {
+        self.indices.iter().map(|located| {
+            let suite = &self.suites[located.suite];
+            let (released, suite, source) = (suite.release.date, suite.name.as_str(), suite.source);
+            IndexRead { source, suite, path: &located.path, released, sha256: &located.sha256 }
+        })
     }
 
     /// The newest package of this name.

@@ -162,6 +162,7 @@ impl Scene {
             mirrors: vec![format!("{}/debian", self.mirror.url())],
             suites: vec!["stable".to_owned()],
             components: vec!["main".to_owned()],
+            snapshot: None,
         }];
         base
     }

@@ -9,8 +9,12 @@
 
 use std::path::Path;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::apt_sources;
-use crate::recipe::base::Source;
+use super::package::Package;
+use crate::recipe::base::{SNAPSHOT_TIME, Source};
+use crate::store::Download;
 
 /// What the user and the host say about mirrors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +60,30 @@ impl Mirrors {
         }
         Choice { named, usual }
     }
+
+    /// What to fetch for packages whose digests are known already, of archives as they were at `released`: from every mirror
+    /// that may be asked, and where none is named for the archive, from its snapshot service at last.
+    #[must_use]
+    pub fn downloads(&self, sources: &[Source], packages: &[Package], released: Timestamp) -> Vec<Download> {
+        let roots = |number: usize| {
+            let Choice { mut named, usual } = self.choose(sources, number);
+            let snapshots = if usual.is_empty() { Vec::new() } else { snapshots(&sources[number], released) };
+            usual.into_iter().chain(snapshots).for_each(|url| push_new(&mut named, url));
+            named
+        };
+        let roots: Vec<Vec<String>> = (0..sources.len()).map(roots).collect();
+        packages.iter().map(|package| package.download(&roots[package.source])).collect()
+    }
+}
+
+/// The archive at the times at which its snapshot service has what was released at `released`. A snapshot is taken some
+/// time after a release, and shows what was there; the second is for packages that did not stay a day.
+fn snapshots(source: &Source, released: Timestamp) -> Vec<String> {
+    let at = |hours: i64| {
+        let time = released.checked_add(SignedDuration::from_hours(hours)).unwrap_or(released);
+        Some(source.snapshot.as_ref()?.replace(SNAPSHOT_TIME, &time.strftime("%Y%m%dT%H%M%SZ").to_string()))
+    };
+    [24, 6].into_iter().filter_map(at).collect()
 }
 
 fn push_new(urls: &mut Vec<String>, url: String) {
@@ -96,6 +124,7 @@ mod tests {
                 mirrors: vec![format!("http://base.example/{archive}")],
                 suites: Vec::new(),
                 components: Vec::new(),
+                snapshot: Some(format!("http://past.example/{archive}/{{time}}")),
             })
             .to_vec()
     }
@@ -137,5 +166,24 @@ mod tests {
         let choice = choose(&[], &host, 0);
         assert_eq!(choice.named, [] as [&str; 0]);
         assert_eq!(choice.usual, ["http://h.example/debian", "http://base.example/debian"]);
+    }
+
+    #[test]
+    fn a_locked_package_is_asked_from_every_mirror_and_the_past_unless_a_mirror_is_named() {
+        let package = Package { source: 1, ..Package::named("a", "1") };
+        let urls = |user: &[&str]| {
+            let user = user.iter().map(|url| (*url).to_owned()).collect();
+            let mirrors = Mirrors { user, host: vec!["http://host.example/debian-security".to_owned()] };
+            mirrors.downloads(&sources(), &[package.clone()], "2026-11-20T02:00:00Z".parse().unwrap()).remove(0).urls
+        };
+        let usual = [
+            "http://host.example/debian-security/pool/a.deb",
+            "http://base.example/debian-security/pool/a.deb",
+            "http://past.example/debian-security/20261121T020000Z/pool/a.deb",
+            "http://past.example/debian-security/20261120T080000Z/pool/a.deb",
+        ];
+        assert_eq!(urls(&[]), usual);
+        assert_eq!(urls(&["http://m.example/debian"])[1..], usual);
+        assert_eq!(urls(&["http://m.example/debian-security"]), ["http://m.example/debian-security/pool/a.deb"]);
     }
 }

@@ -19,10 +19,11 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
-pub use archive::Archive;
+pub use archive::{Archive, IndexRead};
 pub use error::{Error, Result};
 pub use mirrors::Mirrors;
 pub use package::{Package, Solution};
+pub use relation::compare as compare_versions;
 pub use signature::Keyring;
 pub use solution_cache::solve_once;
 pub use solve::{Wanted, solve};

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::store::Download;
+
 /// One binary package of an index whose signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Package {
@@ -24,6 +26,37 @@ pub struct Package {
     pub sha256: String,
     /// `Essential: yes`.
     pub essential: bool,
+}
+
+impl Package {
+    /// What to fetch for it, below one of `mirrors`.
+    pub(super) fn download(&self, mirrors: &[String]) -> Download {
+        Download {
+            label: self.path.rsplit('/').next().unwrap_or(&self.path).to_owned(),
+            urls: mirrors.iter().map(|mirror| format!("{mirror}/{}", self.path)).collect(),
+            sha256: self.sha256.clone(),
+            size: self.size,
+        }
+    }
+
+    /// For tests: a small package at `pool/NAME.deb` of the first source.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: "amd64".to_owned(),
+            source: 0,
+            path: format!("pool/{name}.deb"),
+            size: 1000,
+            installed_size: 10,
+            sha256: format!(
+                "{:0>64}",
+                name.bytes().chain(version.bytes()).map(|byte| format!("{byte:02x}")).collect::<String>()
+            ),
+            essential: false,
+        }
+    }
 }
 
 /// What apt itself would install.

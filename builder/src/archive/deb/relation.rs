@@ -57,7 +57,7 @@ impl Relation<'_> {
 }
 
 /// Compares versions as dpkg does; a version that is none comes before all others.
-pub(super) fn compare(left: &str, right: &str) -> Ordering {
+pub fn compare(left: &str, right: &str) -> Ordering {
     left.parse::<debversion::Version>().ok().cmp(&right.parse::<debversion::Version>().ok())
 }
 

@@ -1,7 +1,7 @@
 //! Rules about a base.
 
 use super::{LABEL, is_label, packages, repeated};
-use crate::recipe::base::{Base, Source};
+use crate::recipe::base::{Base, SNAPSHOT_TIME, Source};
 use crate::recipe::schema::Target;
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::Problem;
@@ -57,6 +57,7 @@ fn sources(at: &KeyPath, sources: &[Source]) -> Vec<Problem> {
         for (index, mirror) in source.mirrors.iter().enumerate() {
             found.extend(mirror_url(at.key("mirrors").item(index), source, mirror));
         }
+        found.extend(source.snapshot.as_ref().and_then(|url| snapshot_url(at.key("snapshot"), source, url)));
     }
     found
 }
@@ -64,8 +65,7 @@ fn sources(at: &KeyPath, sources: &[Source]) -> Vec<Problem> {
 /// A mirror is a URL that the downloader speaks, and ends with the archive's name, by which `--mirror` replaces it.
 fn mirror_url(at: KeyPath, source: &Source, mirror: &str) -> Option<Problem> {
     let what = |what: &str| format!("source `{}`: `{mirror}` {what}", source.archive);
-    let host = mirror.strip_prefix("http://").or_else(|| mirror.strip_prefix("https://"));
-    if !host.is_some_and(|rest| !rest.starts_with('/') && rest.contains('/') && !rest.contains(char::is_whitespace)) {
+    if !is_url(mirror) {
         return Some(
             Problem::value(at, what("is not the URL of a mirror")).label("expected `http://…` or `https://…`"),
         );
@@ -75,6 +75,18 @@ fn mirror_url(at: KeyPath, source: &Source, mirror: &str) -> Option<Problem> {
         let problem = Problem::value(at, what("does not end with the archive's name"));
         problem.label(format!("expected `…/{}`", source.archive))
     })
+}
+
+/// A URL that the downloader speaks, with the place of the time.
+fn snapshot_url(at: KeyPath, source: &Source, url: &str) -> Option<Problem> {
+    let what = format!("source `{}`: `{url}` is not the URL of a snapshot service", source.archive);
+    let label = format!("expected `http://…` or `https://…` with `{SNAPSHOT_TIME}` in it");
+    (!is_url(url) || !url.contains(SNAPSHOT_TIME)).then(|| Problem::value(at, what).label(label))
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.starts_with('/') && rest.contains('/') && !rest.contains(char::is_whitespace))
 }
 
 fn lists(base: &Base) -> Vec<Problem> {

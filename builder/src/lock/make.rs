@@ -1,0 +1,87 @@
+//! Asks the archive: what a recipe takes today.
+
+use std::fs;
+use std::path::Path;
+
+use firmware_checks::document::Problem;
+use jiff::Timestamp;
+
+use super::error::{Error, Result};
+use super::file::{Artifact, Index};
+use super::{Lock, inputs};
+use crate::archive::deb::{self, Archive, Keyring, Mirrors, Wanted};
+use crate::progress::Progress;
+use crate::recipe::Loaded;
+use crate::stage::Stages;
+use crate::store::Store;
+use crate::tools;
+
+/// Where downloads come from and where they are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Workshop<'a> {
+    /// Whom to ask.
+    pub mirrors: &'a Mirrors,
+    /// Every download.
+    pub store: &'a Store,
+    /// The cache folder.
+    pub cache: &'a Path,
+    /// Where to tell of it.
+    pub progress: &'a Progress,
+}
+
+/// Chooses what `recipe` takes, with the archive as it is `now`. Downloads indices and the packages of the tools root, and no
+/// others. Needs the user namespace of [`crate::sandbox::userns::enter`].
+///
+/// # Errors
+/// [`Error`].
+pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<Lock> {
+    let Workshop { mirrors, store, cache, progress } = *workshop;
+    let keyring = recipe.keyring();
+    let armored = fs::read_to_string(&keyring).map_err(Error::io("reading", &keyring))?;
+    let archive = Archive::open(&recipe.base, &Keyring::parse(&armored)?, mirrors, store, progress, now)?;
+    let stages = Stages::open(cache)?;
+    let tools = archive.closure(&recipe.base.tools)?;
+    let root = tools::root(&tools, &archive.downloads(&tools), store, &stages, progress)?;
+    let solve = |wanted: &Wanted<'_>| {
+        let solution = deb::solve_once(&archive, &root, wanted, &stages, progress);
+        solution.map_err(|error| unknown(recipe, &error).unwrap_or_else(|| error.into()))
+    };
+    let wanted = Wanted { packages: &recipe.packages(), recommends: false, essential: true };
+    let system = solve(&wanted)?;
+    let mut images = Vec::new();
+    for (index, image) in recipe.recipe.images.iter().enumerate().filter(|(_, image)| !image.packages.is_empty()) {
+        let wanted = Wanted { packages: &image.packages, recommends: false, essential: false };
+        images.push((index, solve(&wanted)?));
+    }
+    Ok(Lock {
+        released: archive.released(),
+        inputs: inputs::of(recipe)?,
+        indices: indices(recipe, &archive),
+        artifacts: Artifact::of(recipe)?,
+        tools,
+        system,
+        images,
+    })
+}
+
+/// An unknown package is told at the line of the recipe that names it.
+fn unknown(recipe: &Loaded, error: &deb::Error) -> Option<Error> {
+    let deb::Error::UnknownPackage { name, place, nearest } = error else { return None };
+    let problem = Problem::value(recipe.names_package(name)?, format!("there is no package `{name}`"))
+        .label(format!("not in {place}"))
+        .perhaps(nearest.as_ref().map(|near| format!("did you mean `{near}`?")));
+    Some(recipe.refuse(problem).into())
+}
+
+fn indices(recipe: &Loaded, archive: &Archive) -> Vec<Index> {
+    let index = |read: deb::IndexRead<'_>| Index {
+        archive: recipe.base.sources[read.source].archive.clone(),
+        suite: read.suite.to_owned(),
+        path: read.path.to_owned(),
+        released: read.released,
+        sha256: read.sha256.to_owned(),
+    };
+    let mut indices: Vec<Index> = archive.indices().map(index).collect();
+    indices.sort();
+    indices
+}
