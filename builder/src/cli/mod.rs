@@ -125,12 +125,15 @@ impl Cli {
 /// The exit status that stands for `error`: 1 where anything in its chain is the user's input, else 2.
 fn status(error: &anyhow::Error) -> u8 {
     let theirs = |cause: &(dyn std::error::Error + 'static)| {
-        use crate::archive::deb::Error::{UnknownPackage, Unmet, Unsatisfiable};
+        use crate::archive::deb::Error::{UnknownPackage, Unmet, Unsatisfiable, Virtual};
         cause.is::<BadInput>()
             || cause.is::<recipe::Error>()
             || cause.is::<layout::Error>()
             || cause.downcast_ref().is_some_and(lock::Error::is_input)
-            || matches!(cause.downcast_ref(), Some(UnknownPackage { .. } | Unmet { .. } | Unsatisfiable { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(UnknownPackage { .. } | Unmet { .. } | Unsatisfiable { .. } | Virtual { .. })
+            )
     };
     if error.chain().any(theirs) { 1 } else { 2 }
 }

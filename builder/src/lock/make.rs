@@ -64,12 +64,21 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
     })
 }
 
-/// An unknown package is told at the line of the recipe that names it.
+/// A package that is unknown, or only provided by others, is told at the line of the recipe that names it.
 fn unknown(recipe: &Loaded, error: &deb::Error) -> Option<Error> {
-    let deb::Error::UnknownPackage { name, place, nearest } = error else { return None };
-    let problem = Problem::value(recipe.names_package(name)?, format!("there is no package `{name}`"))
-        .label(format!("not in {place}"))
-        .perhaps(nearest.as_ref().map(|near| format!("did you mean `{near}`?")));
+    let problem = match error {
+        deb::Error::UnknownPackage { name, place, nearest } => {
+            Problem::value(recipe.names_package(name)?, format!("there is no package `{name}`"))
+                .label(format!("not in {place}"))
+                .perhaps(nearest.as_ref().map(|near| format!("did you mean `{near}`?")))
+        }
+        deb::Error::Virtual { name, providers } => {
+            Problem::value(recipe.names_package(name)?, format!("no package is called `{name}`"))
+                .label(format!("{} packages provide it", providers.len()))
+                .hint(format!("name one of them: {}", providers.join(", ")))
+        }
+        _ => return None,
+    };
     Some(recipe.refuse(problem).into())
 }
 

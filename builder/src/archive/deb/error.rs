@@ -100,6 +100,14 @@ pub enum Error {
         /// The most similar name that exists.
         nearest: Option<String>,
     },
+    /// No package has this name, and several provide it.
+    #[error("no package is called `{name}`, and {} provide it: {}\n  hint: name one of them", .providers.len(), .providers.join(", "))]
+    Virtual {
+        /// As it was asked for.
+        name: String,
+        /// Those that provide it, sorted.
+        providers: Vec<String>,
+    },
     /// Packages depend on something that the archive does not have.
     #[error("`{package}` needs `{relation}`, which no package of {place} satisfies")]
     Unmet {

@@ -4,6 +4,7 @@
 //! installation. It neither needs a network nor verifies anything: that was done when the archive was opened, and its
 //! answer is only accepted as far as it names packages of these indices.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ fn solve_with(
     let output = run(&state, &arguments)?;
     let (output, status) = output.rsplit_once(STATUS).unwrap_or((&output, "missing"));
     if status.trim() != "0" {
-        return Err(Error::Unsatisfiable { explanation: explain(output) });
+        return Err(refusal(archive, output));
     }
     let packages = output.lines().filter(|line| line.starts_with("Inst ")).map(|line| chosen(archive, line));
     Ok(Solution { packages: packages.collect::<Result<_>>()?, released: archive.released() })
@@ -185,6 +186,19 @@ fn parse_inst(line: &str) -> Option<(&str, &str, &str)> {
     Some((name.split(':').next()?, version, architecture))
 }
 
+/// Why apt refused.
+fn refusal(archive: &Archive, output: &str) -> Error {
+    let lacking = |line: &str| {
+        let name = line.strip_prefix("E: Package '")?.strip_suffix("' has no installation candidate")?;
+        archive.named(name).is_empty().then(|| name.to_owned())
+    };
+    let Some(name) = output.lines().find_map(lacking) else {
+        return Error::Unsatisfiable { explanation: explain(output) };
+    };
+    let providers: BTreeSet<&str> = archive.providers(&name).map(|(place, _)| archive.name(place)).collect();
+    Error::Virtual { providers: providers.into_iter().map(str::to_owned).collect(), name }
+}
+
 /// What of apt's output explains its failure.
 fn explain(output: &str) -> String {
     let noise = [
@@ -195,8 +209,14 @@ fn explain(output: &str) -> String {
         "      apt-get needs",
         "      Keep also",
         "      so don't",
+        // Nothing is held on an empty system.
+        "E: Unable to correct problems",
     ];
-    let lines = output.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    // What a second solver says of the same packages, indented below this announcement.
+    let announced = "E: The following information from --solver 3.0 may provide additional context:\n";
+    let (first, second) = output.split_once(announced).unwrap_or((output, ""));
+    let second = second.lines().map(|line| line.strip_prefix("   ").unwrap_or(line));
+    let lines = first.lines().chain(second).map(str::trim_end).filter(|line| !line.is_empty());
     let lines = lines.filter(|line| !noise.iter().any(|start| line.starts_with(start)));
     let mut text: Vec<String> = lines.map(|line| format!("  {line}")).collect();
     // The explanation comes last; a long list of packages before it explains nothing.
