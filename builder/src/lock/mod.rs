@@ -69,3 +69,6 @@ pub fn summary(recipe: &Loaded, lock: &Lock) -> String {
 fn beside(path: &Path, name: &str) -> PathBuf {
     path.parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
 }
+
+#[cfg(test)]
+mod tests;
