@@ -109,8 +109,11 @@ fn a_killed_builder_leaves_nothing_running() {
         let found = Command::new("pgrep").args(["-fx", "sleep 98765"]).output().unwrap();
         String::from_utf8(found.stdout).unwrap().lines().count()
     };
+    // Who is killed can't tidy up; its root folder goes with this one.
+    let folder = tempfile::tempdir().unwrap();
     let mut builder = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "a_builder_to_be_killed"])
+        .env("TMPDIR", folder.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

@@ -8,11 +8,17 @@ mod firmware;
 mod machine;
 mod verdict;
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use firmware_checks::report::Report;
 use firmware_checks::units::Size;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::stage::{self, Temporary};
 
 pub use accel::Accel;
 pub use firmware::Firmware;
@@ -82,8 +88,11 @@ pub enum Error {
         /// What was being done.
         doing: String,
         /// Why it failed.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// There is no place for the throw-away disk.
+    #[error("making a folder for the machine's disk: {0}")]
+    Temporary(#[from] stage::Error),
     /// QEMU ended by itself.
     #[error("QEMU ended ({status}) before the appliance reported: {stderr}")]
     Ended {
@@ -95,7 +104,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+    fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
@@ -106,13 +115,11 @@ impl Error {
 /// # Errors
 /// [`Error`] where QEMU or its firmware is missing, a file cannot be used, or QEMU ends by itself.
 pub fn run(options: &Options) -> Result<Outcome, Error> {
-    let folder = tempfile::Builder::new()
-        .prefix("firstlight-boot-")
-        .tempdir()
-        .map_err(Error::io("making a temporary folder"))?;
+    let interrupted = interruption().map_err(Error::io("watching for signals"))?;
+    let folder = Temporary::new_in(&std::env::temp_dir())?;
     let mut accel = options.accel.first();
     loop {
-        let mut trial = Trial::start(options, accel, folder.path())?;
+        let mut trial = Trial::start(options, accel, folder.path(), &interrupted)?;
         let Some(outcome) = trial.watch(accel.is_doubtful(options.accel))? else {
             eprintln!("firstlight: nothing boots under KVM on this host; starting again under TCG (slower)");
             accel = Accel::Tcg;
@@ -133,14 +140,15 @@ struct Trial<'a> {
     console: Console,
     channel: Channel,
     started: Instant,
+    interrupted: &'a AtomicBool,
 }
 
 impl<'a> Trial<'a> {
-    fn start(options: &'a Options, accel: Accel, folder: &Path) -> Result<Self, Error> {
+    fn start(options: &'a Options, accel: Accel, folder: &Path, interrupted: &'a AtomicBool) -> Result<Self, Error> {
         let mut machine = Virtual::start(options, accel, folder)?;
         let console = Console::of(&mut machine);
         let channel = Channel::at(machine.report_socket());
-        Ok(Self { options, machine, console, channel, started: Instant::now() })
+        Ok(Self { options, machine, console, channel, started: Instant::now(), interrupted })
     }
 
     /// Follows console and report until there is a final verdict or the time is up. None where the accelerator is
@@ -161,6 +169,9 @@ impl<'a> Trial<'a> {
                     None => Err(Error::Ended { status, stderr }),
                 };
             }
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Ok(Some(verdict::at_the_end(last.as_ref(), "it was interrupted")));
+            }
             if self.started.elapsed() > self.options.timeout {
                 let why = format!("no final verdict within {} s", self.options.timeout.as_secs());
                 return Ok(Some(verdict::at_the_end(last.as_ref(), &why)));
@@ -171,9 +182,9 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Keeps showing the console and writing reports until the machine is off.
+    /// Keeps showing the console and writing reports until the machine is off, or this program is interrupted.
     fn stay(&mut self) -> Result<(), Error> {
-        while self.machine.ended().is_none() {
+        while self.machine.ended().is_none() && !self.interrupted.load(Ordering::Relaxed) {
             self.listen()?;
         }
         Ok(())
@@ -189,6 +200,17 @@ impl<'a> Trial<'a> {
         }
         Ok(report)
     }
+}
+
+/// Becomes true when the user or the system asks this program to end. The throw-away disk is then removed on the way out.
+fn interruption() -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Who asks a second time does not want to wait.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
 }
 
 fn write_report(report: &Report, path: &Path) -> Result<(), Error> {

@@ -22,8 +22,9 @@ const MENDED: &str = "/run/firstlight";
 pub fn mend(name: &str) -> io::Result<bool> {
     once(Path::new(MENDED), name, || {
         // What it can't take down, the engine's new start may mend all the same.
-        let _ = Command::new("docker").args(["compose", "--project-name", name, "down"]).status()?;
-        Command::new("systemctl").args(["--no-block", "restart", "docker.service"]).status().map(drop)
+        Command::new("docker").args(["compose", "--project-name", name, "down"]).status()?;
+        Command::new("systemctl").args(["--no-block", "restart", "docker.service"]).status()?;
+        Ok(())
     })
 }
 
