@@ -163,14 +163,15 @@ impl<'a> Trial<'a> {
                     return Ok(outcome);
                 }
             }
+            // Before QEMU's own end: ctrl-c reaches it, too.
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Ok(Some(verdict::at_the_end(last.as_ref(), "it was interrupted")));
+            }
             if let Some((status, stderr)) = self.machine.ended() {
                 return match last {
                     Some(report) => Ok(Some(verdict::at_the_end(Some(&report), "the machine powered off"))),
                     None => Err(Error::Ended { status, stderr }),
                 };
-            }
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Ok(Some(verdict::at_the_end(last.as_ref(), "it was interrupted")));
             }
             if self.started.elapsed() > self.options.timeout {
                 let why = format!("no final verdict within {} s", self.options.timeout.as_secs());
