@@ -152,7 +152,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Follows console and report until there is a final verdict or the time is up. None where the accelerator is
-    /// `doubtful` and the guest's kernel has said nothing for too long.
+    /// `doubtful` and the guest's kernel has said nothing for too long, or nothing at all before QEMU ended.
     fn watch(&mut self, doubtful: bool) -> Result<Option<Outcome>, Error> {
         let mut last: Option<Report> = None;
         loop {
@@ -169,6 +169,8 @@ impl<'a> Trial<'a> {
             }
             if let Some((status, stderr)) = self.machine.ended() {
                 return match last {
+                    // A KVM that QEMU can't even start in is as doubtful as one that hangs.
+                    None if doubtful && !self.console.kernel_seen() => Ok(None),
                     Some(report) => Ok(Some(verdict::at_the_end(Some(&report), "the machine powered off"))),
                     None => Err(Error::Ended { status, stderr }),
                 };
