@@ -13,6 +13,7 @@ pub mod cli;
 pub mod disk;
 pub mod image;
 pub mod lock;
+pub mod neighbours;
 pub mod plan;
 pub mod platform;
 pub mod progress;

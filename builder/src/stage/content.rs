@@ -1,0 +1,111 @@
+//! What a finished stage holds, as two digests: one of its bytes, and one of what the kernel says about its files.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use super::key::hexadecimal;
+
+/// The SHA-256 of the file at `path`; of a folder, that of a list of all in it: path, kind, mode, and the digest of a
+/// file or the target of a link. Owners are left out, since they look different in each user namespace.
+///
+/// # Errors
+/// Something can't be read, or is neither file, folder nor link.
+pub(super) fn digest(path: &Path) -> io::Result<String> {
+    if fs::symlink_metadata(path)?.is_file() {
+        return Ok(hexadecimal(&digest_of_file(path)?));
+    }
+    let mut list = Sha256::new();
+    each(path, |inside, entry, metadata| {
+        let content = if metadata.is_dir() {
+            Vec::new()
+        } else if metadata.is_symlink() {
+            fs::read_link(entry)?.into_os_string().into_encoded_bytes()
+        } else if metadata.is_file() {
+            digest_of_file(entry)?
+        } else {
+            return Err(io::Error::other(format!("{} is neither file, folder nor link", entry.display())));
+        };
+        add(&mut list, inside.as_os_str().as_bytes());
+        add(&mut list, &metadata.mode().to_be_bytes());
+        add(&mut list, &content);
+        Ok(())
+    })?;
+    Ok(hexadecimal(&list.finalize()))
+}
+
+/// A digest of the inode, mode, size and times of each file, folder and link at and below `path`. No change of bytes
+/// leaves it as it is, since the kernel sets the change time (`ctime`) of its own accord. The device is left out: some
+/// file systems get another number at each mount.
+///
+/// # Errors
+/// Something can't be looked at.
+pub(super) fn identity(path: &Path) -> io::Result<String> {
+    let mut list = Sha256::new();
+    each(path, |inside, _, metadata| {
+        add(&mut list, inside.as_os_str().as_bytes());
+        add(&mut list, &metadata.mode().to_be_bytes());
+        let numbers = [
+            metadata.ino().cast_signed(),
+            metadata.size().cast_signed(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+        ];
+        numbers.iter().for_each(|number| list.update(number.to_be_bytes()));
+        Ok(())
+    })?;
+    Ok(hexadecimal(&list.finalize()))
+}
+
+/// Bytes at and below `path`: as the files say, and as they take on the disk.
+///
+/// # Errors
+/// Something can't be looked at.
+pub fn size(path: &Path) -> io::Result<(u64, u64)> {
+    let (mut bytes, mut on_disk) = (0, 0);
+    each(path, |_, _, metadata| {
+        bytes += if metadata.is_dir() { 0 } else { metadata.len() };
+        on_disk += metadata.blocks() * 512;
+        Ok(())
+    })?;
+    Ok((bytes, on_disk))
+}
+
+/// Calls `look` with each entry at and below `path`, sorted: its path from there, its path, and what is known of it.
+fn each(path: &Path, mut look: impl FnMut(&Path, &Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
+    for entry in WalkDir::new(path).follow_root_links(false).sort_by_file_name() {
+        let entry = entry?;
+        let inside = entry.path().strip_prefix(path).unwrap_or(entry.path());
+        look(inside, entry.path(), &entry.metadata()?)?;
+    }
+    Ok(())
+}
+
+/// A length before each value keeps two lists of different values from looking the same.
+fn add(list: &mut Sha256, value: &[u8]) {
+    list.update((value.len() as u64).to_be_bytes());
+    list.update(value);
+}
+
+fn digest_of_file(path: &Path) -> io::Result<Vec<u8>> {
+    // What should be a file may have become a pipe, which would never end.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(digest.finalize().to_vec()),
+            Ok(count) => digest.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
