@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod boot;
 pub mod build;
+pub mod cache;
 pub mod cli;
 pub mod disk;
 pub mod image;

@@ -9,12 +9,12 @@
 //!   one's cache is then named `member-NUMBER`. In a sticky folder (mode 1777, or 3775), where it is named
 //!   `user-NUMBER`, stages are used by those alone who made them.
 
-use std::fs::{self, DirBuilder, Metadata};
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{getegid, geteuid};
 
 /// How the cache of one user is named where the users of a folder trust each other.
 const MEMBER: &str = "member-";
@@ -110,6 +110,14 @@ pub fn own(top: &Path) -> Result<PathBuf, Error> {
     let own = top.join(name);
     if fs::symlink_metadata(&own).is_err() {
         make(&own)?;
+        // What is made below it must belong to the user's own group, since others are unknown in a user namespace, and
+        // owners can't be given to files of an unknown group.
+        let settle = || {
+            let mode = fs::metadata(&own)?.mode() & 0o777;
+            chown(&own, None, Some(getegid().as_raw()))?;
+            fs::set_permissions(&own, Permissions::from_mode(mode))
+        };
+        settle().map_err(failed("setting group and mode of", &own))?;
     }
     let found = fs::symlink_metadata(&own).map_err(failed("looking at", &own))?;
     match foreign(&found, me) {
@@ -155,7 +163,7 @@ pub fn of(own: &Path) -> Vec<Neighbour> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -181,11 +189,12 @@ mod tests {
 
     #[test]
     fn each_user_has_a_folder_in_a_shared_one() {
-        let (private, shared, open) = (folder(0o755), folder(0o1777), folder(0o777));
+        let (private, shared, open) = (folder(0o755), folder(0o3777), folder(0o777));
         assert_eq!(own(private.path()).unwrap(), private.path());
         assert_eq!(of(private.path()), []);
         let mine = own(shared.path()).unwrap();
         assert_eq!(mine, shared.path().join(format!("user-{}", geteuid())));
+        assert_eq!(fs::metadata(&mine).unwrap().mode() & 0o6000, 0, "its group is inherited");
         assert!(own(open.path()).unwrap_err().to_string().contains("mode 0777"));
 
         for name in ["user-7", "member-8", "user-x", "store"] {

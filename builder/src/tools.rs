@@ -35,7 +35,7 @@ pub fn root(
     progress: &Progress,
 ) -> Result<PathBuf, Error> {
     let digests: Vec<&str> = packages.iter().map(|package| package.sha256.as_str()).collect();
-    let key = Key::new("tools").input("packages", digests);
+    let key = Key::new("tools").input("packages", digests).about(format!("{} packages", packages.len()));
     stages.folder(&key, progress, |folder| {
         store.fetch(downloads, progress)?.tell(progress);
         let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the image under test, a site for it, a machine that runs it, an archive that
 //! fails as archives do, and the tools of others that judge what came out.
 
+pub mod account;
 pub mod certificates;
 pub mod guest;
 pub mod image;

@@ -89,6 +89,7 @@ fn install_packages(
     let digests: Vec<&str> = solution.packages.iter().map(|package| package.sha256.as_str()).collect();
     let key = Key::new("root").input("packages", &digests).input("requested", &requested).input("early", early);
     let key = key.input("base", &loaded.base).input("released", solution.released);
+    let key = key.about(format!("{} packages of {}, as of {}", digests.len(), loaded.base.name, solution.released));
     let log = cache.join("install.log");
     let debs: Vec<PathBuf> = solution.packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
     let request =

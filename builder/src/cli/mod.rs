@@ -5,6 +5,7 @@
 
 mod boot;
 mod build;
+mod cache;
 mod check;
 #[path = "lock.rs"]
 mod lock_verb;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 use crate::archive::deb::Mirrors;
 use crate::disk::layout;
 use crate::lock;
+use crate::neighbours;
 use crate::recipe::{self, Loaded};
 use crate::store::{self, Network, Store};
 
@@ -50,6 +52,7 @@ pub struct Common {
 enum Verb {
     Boot(boot::Boot),
     Build(build::Build),
+    Cache(cache::Cache),
     Check(check::Check),
     Lock(lock_verb::Lock),
     Plan(plan::Plan),
@@ -113,6 +116,7 @@ impl Cli {
         match self.verb {
             Verb::Boot(verb) => verb.run(),
             Verb::Build(verb) => verb.run(&self.common),
+            Verb::Cache(verb) => verb.run(&self.common),
             Verb::Check(verb) => verb.run(),
             Verb::Lock(verb) => verb.run(&self.common),
             Verb::Plan(verb) => verb.run(&self.common),
@@ -129,6 +133,7 @@ fn status(error: &anyhow::Error) -> u8 {
         cause.is::<BadInput>()
             || cause.is::<recipe::Error>()
             || cause.is::<layout::Error>()
+            || cause.is::<neighbours::Error>()
             || cause.downcast_ref().is_some_and(lock::Error::is_input)
             || matches!(
                 cause.downcast_ref(),
@@ -159,20 +164,23 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 impl Common {
-    /// The cache folder: `--cache`, else `FIRSTLIGHT_CACHE`, else the user's own (XDG Base Directory Specification).
+    /// The user's own cache in the cache folder, which is `--cache`, else `FIRSTLIGHT_CACHE`, else in the user's home (XDG
+    /// Base Directory Specification). Must be asked before a user namespace is entered.
     ///
     /// # Errors
-    /// [`BadInput`] where none of them is set and there is no home folder.
-    pub fn cache(&self) -> Result<PathBuf, BadInput> {
+    /// [`BadInput`] where none of them is set and there is no home folder; [`neighbours::Error`].
+    pub fn cache(&self) -> anyhow::Result<PathBuf> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        self.cache
+        let folder = self
+            .cache
             .clone()
             .or_else(|| set("FIRSTLIGHT_CACHE"))
             .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("firstlight")))
             .or_else(|| set("HOME").map(|folder| folder.join(".cache/firstlight")))
             .ok_or_else(|| {
                 BadInput("no folder for the cache: neither --cache nor FIRSTLIGHT_CACHE nor HOME is set".into())
-            })
+            })?;
+        Ok(neighbours::own(&folder)?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
@@ -64,18 +65,37 @@ pub(super) fn identity(path: &Path) -> io::Result<String> {
     Ok(hexadecimal(&list.finalize()))
 }
 
-/// Bytes at and below `path`: as the files say, and as they take on the disk.
-///
-/// # Errors
-/// Something can't be looked at.
-pub fn size(path: &Path) -> io::Result<(u64, u64)> {
-    let (mut bytes, mut on_disk) = (0, 0);
-    each(path, |_, _, metadata| {
-        bytes += if metadata.is_dir() { 0 } else { metadata.len() };
-        on_disk += metadata.blocks() * 512;
-        Ok(())
-    })?;
-    Ok((bytes, on_disk))
+/// Bytes at and below `path`, as far as they can be looked at: as the files say, and as they take on the disk.
+#[must_use]
+pub fn size(path: &Path) -> Size {
+    let found =
+        WalkDir::new(path).follow_root_links(false).into_iter().flatten().filter_map(|entry| entry.metadata().ok());
+    found.map(|metadata| Size::of(&metadata)).fold(Size::default(), |total, one| total + one)
+}
+
+/// How large something is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Bytes that its files hold.
+    pub bytes: u64,
+    /// Bytes that it takes on the disk.
+    pub on_disk: u64,
+}
+
+impl Size {
+    /// That of one file, folder or link.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        Self { bytes: if metadata.is_dir() { 0 } else { metadata.len() }, on_disk: metadata.blocks() * 512 }
+    }
+}
+
+impl std::ops::Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, on_disk: self.on_disk + other.on_disk }
+    }
 }
 
 /// Calls `look` with each entry at and below `path`, sorted: its path from there, its path, and what is known of it.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key::{self, Key};
-use super::{content, lock};
+use super::{Error, content, lock};
 
 /// Up to so many bytes are always judged by their digest, which then costs next to nothing: a change within the same
 /// tick of the kernel's clock as the making could keep the times.
@@ -103,7 +103,7 @@ impl Entry {
         let record = Record {
             about: key.about.clone(),
             made: Timestamp::now(),
-            bytes: content::size(&content)?.0,
+            bytes: content::size(&content).bytes,
             digest: content::digest(&content)?,
             identity: content::identity(&content)?,
         };
@@ -133,6 +133,14 @@ impl Entry {
             let _ = File::open(self.used()).and_then(|used| used.set_times(now));
         }
         judged
+    }
+
+    /// Whether nobody uses it.
+    ///
+    /// # Errors
+    /// It can't be looked at.
+    pub fn is_unused(&self) -> Result<bool, Error> {
+        self.seize().map(|seized| seized.is_some()).map_err(Error::io("locking", &self.folder))
     }
 
     /// Its file of use, locked; none where somebody uses it.
@@ -175,7 +183,7 @@ impl Entry {
         }
         let found = content::digest(&content).map_err(told("content"))?;
         if found != record.digest {
-            let bytes = content::size(&content)?.0;
+            let bytes = content::size(&content).bytes;
             return Ok(Judged::Bad(format!(
                 "expected sha256 {} ({} bytes), found {found} ({bytes} bytes)",
                 record.digest, record.bytes

@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 
 use crate::neighbours;
 use crate::progress::Progress;
-pub use content::size;
+pub use content::{Size, size};
 pub use entry::{Entry, Judged, Record, Thorough};
 pub use key::Key;
-pub use temporary::{Temporary, work_folder};
+pub use temporary::{Temporary, dead, sweep, work_folder};
 
 /// Changes when a stage of the same inputs would be made otherwise.
 pub const FORMAT: u32 = 3;
@@ -54,8 +54,9 @@ pub struct Stages {
     trusted: Vec<PathBuf>,
 }
 
-/// The folder of finished stages below a cache folder.
-fn below(cache: &Path) -> PathBuf {
+/// The folder of finished stages below the cache folder `cache`.
+#[must_use]
+pub fn below(cache: &Path) -> PathBuf {
     cache.join("stages").join(format!("v{FORMAT}"))
 }
 
@@ -68,7 +69,7 @@ impl Stages {
     pub fn open(cache: &Path) -> Result<Self, Error> {
         let folder = below(cache);
         fs::create_dir_all(&folder).map_err(Error::io("making the folder", &folder))?;
-        temporary::sweep(&folder);
+        sweep(&folder);
         let trusted = neighbours::of(cache).into_iter().filter(|one| one.trusted).map(|one| below(&one.folder));
         Ok(Self { folder, trusted: trusted.collect() })
     }

@@ -69,31 +69,43 @@ impl Drop for Temporary {
 
 /// Removes the folders in `parent` whose builds are gone. What can't be removed is left to a later build, and never
 /// keeps this one from working.
-pub(super) fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(START) && name.ends_with(OWNER));
-        if ours {
-            let _ = remove_if_dead(&entry.path());
+pub fn sweep(parent: &Path) {
+    for (owner, _lock) in graves(parent) {
+        let gone = match fs::remove_dir_all(owner.with_extension("")) {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(()) => true,
+        };
+        if gone {
+            let _ = fs::remove_file(owner);
         }
     }
 }
 
-fn remove_if_dead(owner: &Path) -> io::Result<()> {
+/// The folders in `parent` that [`sweep`] would remove.
+#[must_use]
+pub fn dead(parent: &Path) -> Vec<PathBuf> {
+    graves(parent).map(|(owner, _lock)| owner.with_extension("")).collect()
+}
+
+/// The owners' files in `parent` whose builds are gone, each with a lock on it.
+fn graves(parent: &Path) -> impl Iterator<Item = (PathBuf, File)> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let ours = |name: &str| name.starts_with(START) && name.ends_with(OWNER);
+    let ours = entries.filter(move |entry| entry.file_name().to_str().is_some_and(ours));
+    ours.filter_map(|entry| Some((entry.path(), lock_of_dead(&entry.path()).ok()??)))
+}
+
+fn lock_of_dead(owner: &Path) -> io::Result<Option<File>> {
     // In /dev/shm others may have files of such names, too, and links to mislead us.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let lock = OpenOptions::new().read(true).custom_flags(flags).open(owner)?;
     if lock.metadata()?.uid() != geteuid().as_raw() {
-        return Ok(());
+        return Ok(None);
     }
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
-    match fs::remove_dir_all(owner.with_extension("")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => fs::remove_file(owner),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

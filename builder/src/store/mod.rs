@@ -3,30 +3,39 @@
 //! Below the cache folder: `store/v1/sha256/ab/cdef…` holds what is whole, `store/v1/partial/` what is not yet. Nothing gets
 //! into the former but by a rename after its digest was verified and its bytes were synced, so that a kill at any
 //! moment leaves either a whole entry or none. Deleting all of it is always safe.
+//!
+//! The time of an entry is that of its last use. Every open store holds a shared lock on `store/v1/in-use`: nothing is
+//! pruned meanwhile.
 
 mod download;
 mod error;
 mod http;
+mod import;
 mod part;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
+use crate::neighbours;
 use crate::progress::{self, Progress, Transfer};
 pub use error::Error;
 pub use http::{Answer, Network};
 
 /// What the store's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The file that every open store locks.
+const IN_USE: &str = "in-use";
 
 /// How files begin that have no digest yet.
 const TEMPORARY: &str = "new-";
@@ -76,10 +85,25 @@ impl Fetched {
     }
 }
 
+/// The version of the store's layout.
+pub const FORMAT: u32 = 1;
+
+/// How old the note of an entry's last use may get.
+const NOTED: Duration = Duration::from_secs(60);
+
+/// The folder of a store below the cache folder `cache`.
+#[must_use]
+pub fn below(cache: &Path) -> PathBuf {
+    cache.join("store").join(format!("v{FORMAT}"))
+}
+
 /// A folder of verified files, shared by all builds of a user.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// The stores of other users, from which files are taken.
+    neighbours: Vec<PathBuf>,
+    _in_use: File,
     network: Network,
     agent: ureq::Agent,
     /// Digests of entries whose bytes this process has seen to be right.
@@ -100,18 +124,22 @@ impl Store {
     /// # Errors
     /// The folders can't be made.
     pub fn with_network(cache: &Path, network: Network) -> Result<Self> {
-        let root = cache.join("store").join("v1");
+        let root = below(cache);
         for folder in ["sha256", "partial"] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).map_err(Error::io("making the folder", &folder))?;
         }
         sweep(&root.join("partial"));
+        let lock = root.join(IN_USE);
+        let in_use = File::create(&lock).map_err(Error::io("opening", &lock))?;
+        in_use.lock_shared().map_err(Error::io("locking", &lock))?;
+        let neighbours = neighbours::of(cache).iter().map(|one| below(&one.folder)).collect();
         let agent = http::agent(&network);
-        Ok(Self { root, network, agent, verified: Mutex::default() })
+        Ok(Self { root, neighbours, _in_use: in_use, network, agent, verified: Mutex::default() })
     }
 
-    /// The file with this digest. None where it is absent or damaged; a damaged one is removed, so that the next fetch brings it
-    /// anew. Its bytes are verified once in each process.
+    /// The file with this digest. None where it is absent or damaged, here and with every neighbour; a damaged one is
+    /// removed, so that the next fetch brings it anew. Its bytes are verified once in each process.
     #[must_use]
     pub fn path(&self, sha256: &str) -> Option<PathBuf> {
         if !is_digest(sha256) {
@@ -121,13 +149,11 @@ impl Store {
         if self.seen().contains(sha256) && path.is_file() {
             return Some(path);
         }
-        let found = digest_of(&mut File::open(&path).ok()?).ok()?;
-        if found != sha256 {
-            let _ = fs::remove_file(&path);
-            return None;
+        if verify(&path, sha256) || self.import(sha256) {
+            self.seen().insert(sha256.to_owned());
+            return Some(path);
         }
-        self.seen().insert(sha256.to_owned());
-        Some(path)
+        None
     }
 
     /// Sees to it that all these files lie in the store: takes what is there, after verifying it, and downloads the rest, several at
@@ -219,24 +245,35 @@ impl Store {
     /// # Errors
     /// It can't be read or written.
     pub fn insert_reader(&self, label: &str, reader: &mut dyn Read) -> Result<(String, u64)> {
+        let (file, sha256, size) = self.receive(label, reader)?;
+        self.keep(label, file, &sha256)?;
+        self.seen().insert(sha256.clone());
+        Ok((sha256, size))
+    }
+
+    /// Writes what `reader` gives to a file without a name of its own. Gives its digest and its size in bytes, too.
+    fn receive(&self, label: &str, reader: &mut dyn Read) -> Result<(NamedTempFile, String, u64)> {
         let folder = self.root.join("partial");
         let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&folder);
         let mut file = file.map_err(Error::io("making a file in", &folder))?;
         let mut writer = Hashing { inner: file.as_file_mut(), digest: Sha256::new() };
         let size = io::copy(reader, &mut writer).map_err(|source| self.write_failed(label, 0, source))?;
         let sha256 = hexadecimal(&writer.digest.finalize());
-        file.as_file().sync_all().map_err(|source| self.write_failed(label, size, source))?;
-        let path = self.entry(&sha256);
+        Ok((file, sha256, size))
+    }
+
+    /// Makes the file, whose digest is `sha256`, an entry.
+    fn keep(&self, label: &str, file: NamedTempFile, sha256: &str) -> Result<()> {
+        file.as_file().sync_all().map_err(|source| self.write_failed(label, 0, source))?;
+        let path = self.entry(sha256);
         make_parent(&path)?;
         let kept = file.persist(&path).map_err(|error| Error::io("renaming to", &path)(error.error))?;
-        readable_by_all(&kept, &path)?;
-        self.seen().insert(sha256.clone());
-        Ok((sha256, size))
+        readable_by_all(&kept, &path)
     }
 
     /// Where the entry with this digest lies or would lie.
     fn entry(&self, sha256: &str) -> PathBuf {
-        self.root.join("sha256").join(&sha256[..2]).join(&sha256[2..])
+        entry(&self.root, sha256)
     }
 
     fn partial(&self, sha256: &str) -> PathBuf {
@@ -254,6 +291,54 @@ impl Store {
             }
             _ => Error::Io { doing: "writing below", path: self.root.clone(), source },
         }
+    }
+}
+
+/// Where the entry with this digest lies in the store `root`, or would lie.
+fn entry(root: &Path, sha256: &str) -> PathBuf {
+    root.join("sha256").join(&sha256[..2]).join(&sha256[2..])
+}
+
+/// Whether the file at `path` has this digest. One that has another is removed; of one that has it the use is noted.
+fn verify(path: &Path, sha256: &str) -> bool {
+    let right = matches!(check(path, sha256), Ok(Ok(())));
+    if right && let Ok(file) = File::open(path) {
+        let noted = file.metadata().and_then(|metadata| metadata.modified()).ok();
+        if noted.and_then(|time| time.elapsed().ok()).is_none_or(|age| age > NOTED) {
+            // Pruning then goes by an older time, which costs a download at worst.
+            let _ = file.set_modified(SystemTime::now());
+        }
+    }
+    right
+}
+
+/// Reads the file at `path`. Where it has another digest than this one, it is removed, and its digest is given.
+///
+/// # Errors
+/// It can't be read or removed.
+pub fn check(path: &Path, sha256: &str) -> io::Result<std::result::Result<(), String>> {
+    let found = digest_of(&mut File::open(path)?)?;
+    if found == sha256 {
+        return Ok(Ok(()));
+    }
+    fs::remove_file(path)?;
+    Ok(Err(found))
+}
+
+/// The store below the cache folder `cache`, locked against every use; none where there is no store, or somebody uses
+/// it.
+///
+/// # Errors
+/// The lock can't be had.
+pub fn seize(cache: &Path) -> io::Result<Option<File>> {
+    let file = match File::open(below(cache).join(IN_USE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

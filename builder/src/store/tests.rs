@@ -37,12 +37,12 @@ impl Scene {
         self.mirror.requests().iter().filter(|request| request.path.contains(name)).count()
     }
 
-    /// Paths below the store, of files only.
+    /// Paths below the store, of files only, but for the lock.
     fn kept(&self) -> Vec<String> {
         walkdir::WalkDir::new(self.cache.path().join("store"))
             .into_iter()
             .map(|entry| entry.unwrap())
-            .filter(|entry| entry.file_type().is_file())
+            .filter(|entry| entry.file_type().is_file() && entry.file_name() != IN_USE)
             .map(|entry| entry.path().display().to_string())
             .collect()
     }
@@ -382,10 +382,34 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let text = fetch(&store, std::slice::from_ref(&wanted)).unwrap_err().to_string();
     assert!(text.contains("storing big (3,000,000 bytes)") && text.contains("no space left on the device"), "{text}");
     assert!(text.contains("hint:"), "{text}");
-    let left = walkdir::WalkDir::new(&folder).into_iter().filter(|entry| entry.as_ref().unwrap().path().is_file());
-    assert_eq!(left.count(), 0);
+    let files =
+        walkdir::WalkDir::new(&folder).into_iter().map(|entry| entry.unwrap()).filter(|entry| entry.path().is_file());
+    assert_eq!(files.filter(|entry| entry.file_name() != IN_USE).count(), 0);
     let text = store.insert_reader("stage", &mut &content(3_000_000)[..]).unwrap_err().to_string();
     assert!(text.contains("no space left"), "{text}");
     let small = scene.offer("small", &content(300_000));
     fetch(&store, &[small]).unwrap();
+}
+
+#[test]
+fn a_neighbours_download_is_copied_and_a_false_one_is_not_believed() {
+    let scene = Scene::new();
+    let (good, bad) = (scene.offer("good", b"good bytes"), scene.offer("bad", b"the right bytes"));
+    let shared = scene.cache.path();
+    let theirs = Store::with_network(&shared.join("user-1"), quick()).unwrap();
+    theirs.fetch(&[good.clone(), bad.clone()], &Progress::silent()).unwrap();
+    let poisoned = theirs.path(&bad.sha256).unwrap();
+    fs::write(&poisoned, b"the wrong bytes").unwrap();
+    let before = scene.mirror.requests().len();
+
+    let mine = Store::with_network(&shared.join("user-2"), quick()).unwrap();
+    let fetched = mine.fetch(&[good.clone(), bad.clone()], &Progress::silent()).unwrap();
+    assert_eq!((fetched.kept, fetched.new), (1, 1));
+    assert_eq!(scene.mirror.requests().len() - before, 1, "only what no neighbour has is downloaded");
+    for download in [&good, &bad] {
+        let path = mine.path(&download.sha256).unwrap();
+        assert!(path.starts_with(shared.join("user-2")), "{}", path.display());
+        assert_eq!(digest_of(&mut File::open(path).unwrap()).unwrap(), download.sha256);
+    }
+    assert_eq!(fs::read(poisoned).unwrap(), b"the wrong bytes", "what is another's is left as it is");
 }

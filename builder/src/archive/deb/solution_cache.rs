@@ -33,6 +33,7 @@ fn keep(
     choose: impl Fn() -> Result<Solution>,
 ) -> Result<Solution> {
     let key = Key::new("solution").input("archive", archive.digest()).input("wanted", wanted);
+    let key = key.about(format!("apt's choice for {}", wanted.packages.join(" ")));
     let get = || {
         stages.file(&key, progress, |path| {
             let text = serde_json::to_vec(&choose()?).map_err(|error| Error::io("writing", path)(error.into()))?;
