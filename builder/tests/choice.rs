@@ -28,7 +28,7 @@ const CACHE: &str = env!("CARGO_TARGET_TMPDIR");
 struct Court {
     base: Base,
     archive: Archive,
-    tools: tempfile::TempDir,
+    tools: PathBuf,
     judge: Judge,
 }
 
@@ -50,12 +50,12 @@ fn open(base: &Base, keyring: &Path, store: &Store) -> Archive {
     Archive::open(base, &keyring, &mirrors, store, &Progress::new(), jiff::Timestamp::now()).unwrap()
 }
 
-fn tools_root(base: &Base, archive: &Archive, store: &Store) -> tempfile::TempDir {
+fn tools_root(base: &Base, archive: &Archive, store: &Store) -> PathBuf {
     let tools = archive.closure(&base.tools).unwrap();
     store.fetch(&archive.downloads(&tools), &Progress::new()).unwrap();
     let debs: Vec<PathBuf> = tools.iter().map(|package| store.path(&package.sha256).unwrap()).collect();
-    let root = tempfile::tempdir().unwrap();
-    extract_all(&debs, root.path(), Owners::Keep).unwrap();
+    let root = judge::empty_folder("tools");
+    extract_all(&debs, &root, Owners::Keep).unwrap();
     root
 }
 
@@ -66,7 +66,7 @@ fn owned(names: &[&str]) -> Vec<String> {
 impl Court {
     fn ours(&self, packages: &[String], essential: bool) -> Result<BTreeSet<String>, Error> {
         let wanted = Wanted { packages, recommends: false, essential };
-        let solution = solve(&self.archive, self.tools.path(), &wanted)?;
+        let solution = solve(&self.archive, &self.tools, &wanted)?;
         Ok(solution.packages.iter().map(|package| format!("{}={}", package.name, package.version)).collect())
     }
 

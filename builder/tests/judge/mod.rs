@@ -6,14 +6,26 @@
 //! that no maintainer script runs and dpkg's status stays empty, as it is when an image is begun.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use firstlight::archive::deb::{Archive, Package};
 use firstlight::recipe::base::Base;
-use tempfile::TempDir;
+
+/// An empty folder below `target/`. It stays after the tests, since what a static holds is never dropped; the next run
+/// empties it.
+pub fn empty_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
 
 pub struct Judge {
-    root: TempDir,
+    root: PathBuf,
 }
 
 /// The packages, `name=version`; or apt's explanation, without what it tells of its progress.
@@ -25,10 +37,10 @@ const ESSENTIAL: &str = "?and(?essential,?not(?exact-name(apt)))";
 impl Judge {
     /// Lays out the root from the mirrors that `archive` was found at. Needs root and mmdebstrap.
     pub fn new(base: &Base, keyring: &str, archive: &Archive) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = empty_folder("judge");
         let mut command = Command::new("mmdebstrap");
         command.args(["--quiet", "--mode=root", "--format=directory", "--variant=extract", "--skip=cleanup/apt"]);
-        command.args(["--include=apt,base-files,dpkg,libc-bin", "--architectures=amd64", "trixie"]).arg(root.path());
+        command.args(["--include=apt,base-files,dpkg,libc-bin", "--architectures=amd64", "trixie"]).arg(&root);
         for (number, source) in base.sources.iter().enumerate() {
             let package = Package { source: number, path: String::new(), ..archive.newest("bash").unwrap() };
             let mirror = archive.downloads(&[package]).remove(0).urls.remove(0);
@@ -44,7 +56,7 @@ impl Judge {
 
     fn apt(&self, program: &str, arguments: &[&str]) -> (bool, String) {
         let mut command = Command::new("chroot");
-        command.arg(self.root.path()).args([program, "-q"]).args(arguments);
+        command.arg(&self.root).args([program, "-q"]).args(arguments);
         let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
         let told = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(told).unwrap())
