@@ -1,5 +1,6 @@
 //! What is handed out: a finished disk in a format that can be written to a disk or imported.
 
+pub mod compare;
 pub mod raw;
 
 use std::path::PathBuf;

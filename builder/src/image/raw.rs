@@ -121,7 +121,7 @@ fn seal(file: &File) -> io::Result<(u64, String)> {
 }
 
 /// Where the next byte lies that is not in a hole; `None` when only a hole follows.
-fn next_data(file: &File, position: u64) -> io::Result<Option<u64>> {
+pub(super) fn next_data(file: &File, position: u64) -> io::Result<Option<u64>> {
     match lseek(file, position.cast_signed(), Whence::SeekData) {
         Ok(data) => Ok(Some(data.cast_unsigned())),
         Err(Errno::ENXIO) => Ok(None),
