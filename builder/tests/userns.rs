@@ -12,6 +12,8 @@ use firstlight::sandbox::{self, Sandbox, userns};
 
 /// The word that makes this program the one under test.
 const INSIDE: &str = "--inside";
+/// The word that makes it enter a second namespace from within the first.
+const TWICE: &str = "--twice";
 
 fn main() {
     sandbox::init_if_asked();
@@ -23,6 +25,11 @@ fn main() {
         }
         return inside(Path::new(&arguments[2]));
     }
+    if arguments.get(1).is_some_and(|word| word == TWICE) {
+        userns::enter().unwrap();
+        let output = Command::new(&arguments[0]).arg(INSIDE).arg(&arguments[2]).output().unwrap();
+        return expect_success(&output);
+    }
     let caller = nix::unistd::geteuid();
     let work = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
     // The folder that cargo built into may be closed to other users.
@@ -32,6 +39,7 @@ fn main() {
     if caller.is_root() {
         let (uid, gid) = subordinate_user();
         expect_success(&run(as_user(&program, uid, gid), &work.path().join("user"), Some((uid, gid))));
+        expect_success(&run_as(TWICE, as_user(&program, uid, gid), &work.path().join("twice"), Some((uid, gid))));
         let refused = run(as_user(&program, 65534, 65534), &work.path().join("nobody"), Some((65534, 65534)));
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(!refused.status.success(), "nobody was let in");
@@ -64,12 +72,16 @@ fn inside(root: &Path) {
     fs::remove_file(root.join("file")).unwrap();
 }
 
-fn run(mut program: Command, root: &Path, owner: Option<(u32, u32)>) -> Output {
+fn run(program: Command, root: &Path, owner: Option<(u32, u32)>) -> Output {
+    run_as(INSIDE, program, root, owner)
+}
+
+fn run_as(word: &str, mut program: Command, root: &Path, owner: Option<(u32, u32)>) -> Output {
     fs::create_dir(root).unwrap();
     if let Some((uid, gid)) = owner {
         chown(root, Some(uid), Some(gid)).unwrap();
     }
-    program.arg(INSIDE).arg(root).output().unwrap()
+    program.arg(word).arg(root).output().unwrap()
 }
 
 fn expect_success(output: &Output) {

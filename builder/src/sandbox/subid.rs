@@ -21,16 +21,26 @@ pub(super) fn ranges(text: &str, user: &str, uid: u32) -> Vec<Range> {
     text.lines().filter_map(line).collect()
 }
 
-/// How many ids from 0 on a namespace has without a gap, from the text of its `uid_map` or `gid_map`.
-pub(super) fn mapped_from_zero(text: &str) -> u64 {
+/// The first `wanted` ids of a namespace in the pieces in which it maps them, from the text of its `uid_map` or `gid_map`;
+/// fewer where there is a gap. The kernel takes no map of which one line spans several pieces.
+pub(super) fn from_zero(text: &str, wanted: u32) -> Vec<Range> {
     let line = |line: &str| {
-        let mut fields = line.split_ascii_whitespace().map(str::parse::<u64>);
-        let (inside, _outside, count) = (fields.next()?.ok()?, fields.next()?.ok()?, fields.next()?.ok()?);
-        Some((inside, count))
+        let mut fields = line.split_ascii_whitespace().map(str::parse);
+        let (start, _outside, count) = (fields.next()?.ok()?, fields.next()?.ok()?, fields.next()?.ok()?);
+        Some(Range { start, count })
     };
-    let mut mapped: Vec<(u64, u64)> = text.lines().filter_map(line).collect();
-    mapped.sort_unstable();
-    mapped.into_iter().fold(0, |end, (start, count)| if start <= end { end.max(start + count) } else { end })
+    let mut mapped: Vec<Range> = text.lines().filter_map(line).collect();
+    mapped.sort_unstable_by_key(|range| range.start);
+    let mut end = 0;
+    mapped.retain_mut(|range| {
+        let next = range.start == end && end < wanted;
+        if next {
+            range.count = range.count.min(wanted - end);
+            end += range.count;
+        }
+        next
+    });
+    mapped
 }
 
 #[cfg(test)]
@@ -46,10 +56,11 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_ids_up_to_the_first_gap() {
-        assert_eq!(mapped_from_zero("         0          0 4294967295\n"), 4_294_967_295);
-        assert_eq!(mapped_from_zero("1 100000 65535\n0 1000 1\n"), 65536);
-        assert_eq!(mapped_from_zero("0 1000 1\n2 100000 65535\n"), 1);
-        assert_eq!(mapped_from_zero(""), 0);
+    fn takes_the_ids_up_to_the_first_gap() {
+        let of = |start, count| Range { start, count };
+        assert_eq!(from_zero("         0          0 4294967295\n", 65536), [of(0, 65536)]);
+        assert_eq!(from_zero("1 100000 65536\n0 1000 1\n", 65536), [of(0, 1), of(1, 65535)]);
+        assert_eq!(from_zero("0 1000 1\n2 100000 65535\n", 65536), [of(0, 1)]);
+        assert_eq!(from_zero("", 65536), []);
     }
 }

@@ -83,19 +83,22 @@ fn finish(mapper: &mut Child) -> Result<(), Error> {
 }
 
 fn for_root() -> Result<String, Error> {
-    for file in ["/proc/self/uid_map", "/proc/self/gid_map"] {
-        let text = fs::read_to_string(file).map_err(|error| mapping(&format!("reading {file}: {error}")))?;
-        let mapped = subid::mapped_from_zero(&text);
-        if mapped < IDS.into() {
+    let pid = getpid();
+    let map = |kind: &str| {
+        let file = format!("/proc/self/{kind}_map");
+        let text = fs::read_to_string(&file).map_err(|error| mapping(&format!("reading {file}: {error}")))?;
+        let ranges = subid::from_zero(&text, IDS);
+        let mapped: u32 = ranges.iter().map(|range| range.count).sum();
+        if mapped < IDS {
             return Err(Error::Ids {
                 reason: format!("this root has only the ids 0 to {} ({file})", mapped.saturating_sub(1)),
                 hint: format!("start the container with {IDS} ids, or run firstlight outside of it"),
             });
         }
-    }
-    let pid = getpid();
-    let map = |kind: &str| format!("echo '0 0 {IDS}' > /proc/{pid}/{kind}_map");
-    Ok(format!("{} && {}", map("uid"), map("gid")))
+        let line = |Range { start, count }: &Range| format!("{start} {start} {count}\\n");
+        Ok(format!("printf '{}' > /proc/{pid}/{kind}_map", ranges.iter().map(line).collect::<String>()))
+    };
+    Ok(format!("{} && {}", map("uid")?, map("gid")?))
 }
 
 fn for_user(uid: Uid, gid: Gid) -> Result<String, Error> {
