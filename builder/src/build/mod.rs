@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 
 use self::record::Records;
@@ -39,6 +40,8 @@ pub struct Request {
     pub lock_file: Option<PathBuf>,
     /// Whether there must be a lock.
     pub locked: bool,
+    /// The folder for unfinished work, where it is not to be memory or, failing that, the cache.
+    pub work: Option<PathBuf>,
 }
 
 /// A finished build.
@@ -63,13 +66,18 @@ struct Job {
     identity: String,
     /// Where the image goes.
     out: PathBuf,
+    /// Where it is made.
+    work: Option<PathBuf>,
 }
 
-/// Builds the image, unless it lies there already. Must run in the user namespace of [`crate::sandbox::userns::enter`].
+/// Builds the image, unless it lies there already. Must run in the user namespace of [`crate::sandbox::userns::enter`]; sets
+/// this process's umask.
 ///
 /// # Errors
 /// Each stage's own, with what was being done; the output folder is then as before.
 pub fn run(request: &Request, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
+    // What the caller's new files may be is no property of an image.
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let progress = workshop.progress;
     let job = Job::new(request, workshop)?;
     let records = Records::new(workshop.cache);
@@ -96,7 +104,7 @@ impl Job {
         let lock = obtain_lock(request, &loaded, workshop)?;
         let identity = identity(&loaded, &lock, &overlays, &checks)?;
         let out = request.out.join(format!("{}.raw", loaded.stem()));
-        Ok(Self { loaded, lock, overlays, checks, identity, out })
+        Ok(Self { loaded, lock, overlays, checks, identity, out, work: request.work.clone() })
     }
 
     fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
@@ -110,7 +118,8 @@ impl Job {
 
         let started = Instant::now();
         let ingredients = root::Ingredients { loaded, lock, overlays, store, checks };
-        let root = root::make(&ingredients, cache, progress).context("making the root file system")?;
+        let root =
+            root::make(&ingredients, self.work.as_deref(), cache, progress).context("making the root file system")?;
         progress.stage_timed("root", format!("configured {} packages", lock.system.packages.len()), started.elapsed());
 
         let started = Instant::now();

@@ -54,15 +54,20 @@ impl Root {
     }
 }
 
-/// Makes the root file system, in memory where it fits.
+/// Makes the root file system, in the folder `work` or, where there is none, in memory where it fits.
 ///
 /// # Errors
 /// Each step's own, with what was being done.
-pub fn make(ingredients: &Ingredients<'_>, cache: &Path, progress: &Progress) -> anyhow::Result<Root> {
+pub fn make(
+    ingredients: &Ingredients<'_>,
+    work: Option<&Path>,
+    cache: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Root> {
     let Ingredients { lock, overlays, checks, .. } = ingredients;
     let early: Vec<EarlyFile> = overlays.iter().flat_map(Overlay::early).collect();
     // The tree, its tar archive and the container images, each about as large as the maintainers say.
-    let work = work_folder(cache, lock.system.installed_size() * 3)?;
+    let work = work_folder(work, cache, lock.system.installed_size() * 3)?;
     let folder = work.path().join("root");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let packages = install_packages(ingredients, &early, &folder, cache, progress)?;

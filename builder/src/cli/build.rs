@@ -5,9 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 
+use super::rebuild::{Rebuilt, Second};
 use super::{Archives, Common};
-use crate::build::{self, Request};
+use crate::build::{self, Built, Request};
+use crate::image::compare::Comparison;
 use crate::lock::Workshop;
 use crate::progress::Progress;
 use crate::sandbox::userns;
@@ -18,10 +21,10 @@ use crate::sandbox::userns;
 #[derive(Debug, Args)]
 pub(super) struct Build {
     /// The recipe
-    recipe: PathBuf,
+    pub(super) recipe: PathBuf,
     /// One of the bases that the recipe supports [default: its first]
     #[arg(long)]
-    base: Option<String>,
+    pub(super) base: Option<String>,
     /// The folder for the image
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
@@ -29,26 +32,60 @@ pub(super) struct Build {
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
-    archives: Archives,
+    pub(super) archives: Archives,
+    /// The folder for unfinished work [default: in memory where it fits, else in the cache]
+    #[arg(long, value_name = "DIR")]
+    pub(super) work: Option<PathBuf>,
+    /// Build a second time, of nothing but the lock and the downloads and in other circumstances, and compare: on a
+    /// difference both images are kept and the exit status is 2
+    #[arg(long)]
+    rebuild_check: bool,
     /// Describe the image as JSON on standard output, on one line before the path
     #[arg(long)]
     json: bool,
+}
+
+/// What is printed for scripts.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    #[serde(flatten)]
+    built: &'a Built,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilt: Option<&'a Comparison>,
 }
 
 impl Build {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         let cache = common.cache()?;
         userns::enter()?;
-        let Self { recipe, base, out, locked, archives, json } = self;
-        let context = || format!("building {}", recipe.display());
-        let (store, mirrors) = (archives.store(&cache).with_context(context)?, archives.mirrors());
-        let workshop = Workshop { mirrors: &mirrors, store: &store, cache: &cache, progress: &Progress::new() };
-        let request = Request { recipe: recipe.clone(), base, out, lock_file: archives.lock_file, locked };
-        let built = build::run(&request, &workshop).with_context(context)?;
-        if json {
-            println!("{}", serde_json::to_string(&built)?);
+        let context = || format!("building {}", self.recipe.display());
+        let (store, mirrors) = (self.archives.store(&cache).with_context(context)?, self.archives.mirrors());
+        let progress = Progress::new();
+        let workshop = Workshop { mirrors: &mirrors, store: &store, cache: &cache, progress: &progress };
+        let built = build::run(&self.request(), &workshop).with_context(context)?;
+        let rebuilt = match self.rebuild_check {
+            true => Some(Second { build: &self, cache: &cache, first: &built }.make(&progress).with_context(context)?),
+            false => None,
+        };
+        if self.json {
+            let rebuilt = rebuilt.as_ref().map(|rebuilt| &rebuilt.comparison);
+            println!("{}", serde_json::to_string(&Outcome { built: &built, rebuilt })?);
+        }
+        if let Some(different) = rebuilt.and_then(Rebuilt::different) {
+            return Err(different).with_context(context);
         }
         println!("{}", built.disk.image.path.display());
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn request(&self) -> Request {
+        Request {
+            recipe: self.recipe.clone(),
+            base: self.base.clone(),
+            out: self.out.clone(),
+            lock_file: self.archives.lock_file.clone(),
+            locked: self.locked,
+            work: self.work.clone(),
+        }
     }
 }

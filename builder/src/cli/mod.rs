@@ -10,6 +10,7 @@ mod check;
 #[path = "lock.rs"]
 mod lock_verb;
 mod plan;
+mod rebuild;
 mod schema;
 mod site;
 

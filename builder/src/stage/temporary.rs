@@ -109,12 +109,19 @@ fn lock_of_dead(owner: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// A folder for `needed` bytes of unfinished work: in memory where they surely fit, below the cache folder `cache`
-/// where not.
+/// A folder for `needed` bytes of unfinished work: in `chosen` where the user chose, else in memory where they surely fit,
+/// below the cache folder `cache` where not.
 ///
 /// # Errors
 /// [`Error`].
-pub fn work_folder(cache: &Path, needed: u64) -> Result<Temporary, Error> {
+pub fn work_folder(chosen: Option<&Path>, cache: &Path, needed: u64) -> Result<Temporary, Error> {
+    let made_in = |parent: &Path| {
+        fs::create_dir_all(parent).map_err(Error::io("making the folder", parent))?;
+        Temporary::new_in(parent)
+    };
+    if let Some(chosen) = chosen {
+        return made_in(chosen);
+    }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     for parent in runtime.into_iter().chain([PathBuf::from("/dev/shm")]) {
         if in_memory(&parent, needed).unwrap_or(false)
@@ -123,9 +130,7 @@ pub fn work_folder(cache: &Path, needed: u64) -> Result<Temporary, Error> {
             return Ok(folder);
         }
     }
-    let parent = cache.join("work");
-    fs::create_dir_all(&parent).map_err(Error::io("making the folder", &parent))?;
-    Temporary::new_in(&parent)
+    made_in(&cache.join("work"))
 }
 
 /// Whether `folder` is in memory, may hold programs, and has room for `needed` bytes with half the free memory left.
@@ -156,7 +161,17 @@ mod tests {
     #[test]
     fn more_than_there_is_goes_below_the_cache() {
         let cache = tempfile::tempdir().unwrap();
-        let folder = work_folder(cache.path(), 1 << 60).unwrap();
+        let folder = work_folder(None, cache.path(), 1 << 60).unwrap();
         assert!(folder.path().starts_with(cache.path()));
+    }
+
+    #[test]
+    fn a_chosen_folder_is_made_and_taken_and_cleared() {
+        let chosen = tempfile::tempdir().unwrap();
+        let chosen = chosen.path().join("new");
+        let folder = work_folder(Some(&chosen), Path::new("/nowhere"), 1).unwrap();
+        assert!(folder.path().starts_with(&chosen));
+        drop(folder);
+        assert_eq!(fs::read_dir(&chosen).unwrap().count(), 0);
     }
 }
