@@ -68,6 +68,8 @@ impl Account {
 
     fn remove(&self) {
         let _ = Command::new("userdel").arg(self.name).output();
+        // userdel leaves a group that has other members.
+        let _ = Command::new("groupdel").arg(self.name).output();
         let _ = fs::remove_dir_all(&self.home);
     }
 }

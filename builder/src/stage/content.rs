@@ -1,9 +1,9 @@
 //! What a finished stage holds, as two digests: one of its bytes, and one of what the kernel says about its files.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use serde::Serialize;
@@ -63,6 +63,24 @@ pub(super) fn identity(path: &Path) -> io::Result<String> {
         Ok(())
     })?;
     Ok(hexadecimal(&list.finalize()))
+}
+
+/// Lets others read all in the folder `path`, and run what its owner may run, but as nobody else: no program keeps a
+/// bit that would let it run as its owner.
+///
+/// # Errors
+/// A mode can't be changed.
+pub(super) fn open_up(path: &Path) -> io::Result<()> {
+    each(path, |_, entry, metadata| {
+        let mode = metadata.mode() & 0o7777;
+        let execute = if mode & 0o100 != 0 { 0o111 } else { 0 };
+        let open = (mode & 0o1777) | 0o444 | execute;
+        if metadata.is_symlink() || open == mode {
+            Ok(())
+        } else {
+            fs::set_permissions(entry, Permissions::from_mode(open))
+        }
+    })
 }
 
 /// Bytes at and below `path`, as far as they can be looked at: as the files say, and as they take on the disk.

@@ -89,7 +89,8 @@ impl Stages {
     }
 
     /// The finished folder of `key`, which `make` fills, if it is not there already. All in it must be the caller's to
-    /// remove. Until this process ends, nobody removes it.
+    /// remove. Others may read all of it, and none of its programs runs as its owner: it may lie where many can reach
+    /// it. Until this process ends, nobody removes it.
     ///
     /// # Errors
     /// What `make` says, and [`Error`].
@@ -101,7 +102,8 @@ impl Stages {
     ) -> Result<PathBuf, E> {
         self.get(key, progress, |content| {
             fs::create_dir(content).map_err(Error::io("making the folder", content))?;
-            make(content)
+            make(content)?;
+            content::open_up(content).map_err(Error::io("setting modes in", content)).map_err(E::from)
         })
     }
 

@@ -141,6 +141,24 @@ fn what_is_as_it_was_made_is_used_and_what_is_not_is_made_anew() {
 }
 
 #[test]
+fn others_may_read_a_folder_and_run_nothing_in_it_as_its_owner() {
+    let cache = tempfile::tempdir().unwrap();
+    let modes = [("private", 0o600), ("program", 0o4750), ("setgid", 0o2711)];
+    let make = |path: &Path| {
+        let closed = path.join("closed");
+        fs::create_dir(&closed).unwrap();
+        for (name, mode) in modes {
+            fs::write(closed.join(name), "").unwrap();
+            fs::set_permissions(closed.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(closed, fs::Permissions::from_mode(0o700)).map_err(Error::io("closing", path))
+    };
+    let folder = Stages::open(cache.path()).unwrap().folder(&key("a"), &Progress::silent(), make).unwrap();
+    let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["closed", "closed/private", "closed/program", "closed/setgid"].map(mode), [0o755, 0o644, 0o755, 0o755]);
+}
+
+#[test]
 fn a_stage_under_the_name_of_another_is_not_used() {
     let scene = Scene::new();
     let other = Entry::at(below(scene.cache.path()).join(key("other").name()));
