@@ -6,9 +6,10 @@
 #   ./make.sh boot       builds it, makes a site with a certificate for trying out, and boots it in QEMU
 #   ./make.sh test       runs every test that fits into 45 minutes on 2 cores
 #   ./make.sh test-all   runs the long ones too: resumable, results in tests/results/
-#   ./make.sh bench      times a build side by side with mmdebstrap and mke2fs
+#   ./make.sh bench      times builds side by side with mmdebstrap and mkosi, as root; about 15 minutes
 set -euo pipefail
 cd "$(dirname "$0")"
+self=$PWD/make.sh
 
 target=x86_64-unknown-linux-gnu
 export FIRSTLIGHT_CACHE="${FIRSTLIGHT_CACHE:-$PWD/target/cache}"
@@ -68,14 +69,20 @@ install_for_booting() {
 install_for_testing() {
     if command -v apt-get >/dev/null; then
         apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk nftables iproute2 openssh-client openssl curl gpgv \
-            dpkg-dev passwd util-linux faketime zstd nix-bin python3-virt-firmware hyperfine time
+            dpkg-dev passwd util-linux faketime zstd nix-bin python3-virt-firmware
     fi
     # The tests play an ordinary user who may build; a fresh machine may have none.
     if ! grep -q : /etc/subuid 2>/dev/null; then
         useradd --no-create-home --shell /usr/sbin/nologin firstlight-test
         grep -q : /etc/subuid || usermod --add-subuids 100000-165535 --add-subgids 100000-165535 firstlight-test
     fi
-    need mmdebstrap hyperfine setpriv useradd fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate
+    need mmdebstrap setpriv useradd fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate
+}
+
+# Everything else that the timed builds need is in a root of their own.
+install_for_timing() {
+    if command -v apt-get >/dev/null; then apt_install mmdebstrap hyperfine python3; fi
+    need apt-get mmdebstrap hyperfine python3 unshare
 }
 
 # The program for this host, and the one for the image: static, so that it runs in every distribution's image, in an
@@ -105,7 +112,7 @@ boot() {
 
 run_tests() {
     # Tests mount, make namespaces and play other users.
-    [ "$(id -u)" = 0 ] || exec sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,FIRSTLIGHT_CACHE "$0" "$1"
+    [ "$(id -u)" = 0 ] || exec sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,FIRSTLIGHT_CACHE "$self" "$1"
     install_for_building
     install_for_booting
     install_for_testing
@@ -122,6 +129,6 @@ case "${1:-}" in
     boot) boot ;;
     test) run_tests test ;;
     test-all) run_tests test-all; cargo test --release --locked -p end-to-end --test power_cut -- --ignored --nocapture ;;
-    bench) install_for_building; install_for_testing; compile; exec tests/bench.sh ;;
-    *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
+    bench) install_for_building; install_for_timing; compile; exec tests/bench.sh ;;
+    *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; exit 1 ;;
 esac

@@ -1,28 +1,54 @@
 #!/usr/bin/env bash
-# Times builds of recipes/hello.toml side by side with mmdebstrap and `mke2fs -d` for the same packages, in one run of
-# hyperfine, and writes the table to tests/results/bench.md. Called by `./make.sh bench`, as root. No side downloads a
-# package: Firstlight has them in its store, mmdebstrap in its apt cache; both fetch the indices anew. RUNS says how often
-# (3). `bench.sh CASE` is one build, as hyperfine calls it.
+# Times builds of tests/bench/docker.toml side by side with mmdebstrap and mkosi for the same packages, in one run of
+# hyperfine, and writes the table to tests/results/bench.md. Called by `./make.sh bench`, as root. Nothing is downloaded
+# while time is taken. The peers run in a root of Debian 13 that is made for them (mmdebstrap 1.5, mkosi 25, the image's own
+# apt and mke2fs), so that the host's versions do not matter and nothing is installed on it. RUNS says how often each is
+# built (5). `bench.sh CASE` is one build, as hyperfine calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-runs=${RUNS:-3}
-work=$PWD/target/bench
-self=$PWD/tests/bench.sh
+runs=${RUNS:-5}
+top=$PWD
+work=$top/target/bench
+self=$top/tests/bench.sh
 result=tests/results/bench.md
-recipe=$work/recipes/hello.toml
+recipe=$work/recipes/docker.toml
+keyring=$top/recipes/bases/keys/debian-13.asc
+store=${FIRSTLIGHT_CACHE:-$top/target/cache}/store
 export FIRSTLIGHT_CACHE=$work/cache PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
-firstlight() { target/release/firstlight build "$recipe" --out "$work/out"; }
+firstlight() { target/release/firstlight build "$recipe" --locked --offline --out "$work/out"; }
+
+# The same where no folder in memory has room.
+firstlight_on_disk() {
+    unshare --mount sh -c 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"' sh \
+        env -u XDG_RUNTIME_DIR target/release/firstlight build "$recipe" --locked --offline --out "$work/out"
+}
+
+# peers CASE: tests/bench/peers.sh in the peers' root, which must be a mount and no chroot for mkosi's own namespaces.
+peers() {
+    unshare --mount --propagation private bash -euc '
+        mount --bind "$1/peers" "$1/peers"
+        cd "$1/peers"
+        for folder in dev proc sys; do mount --rbind "/$folder" "$folder"; done
+        mkdir -p bench fast
+        mount --bind "$1/bench" bench
+        mount --bind "$1/fast" fast
+        mount -t tmpfs tmpfs run
+        pivot_root . mnt
+        cd /
+        umount -l mnt
+        exec env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /bench/peers.sh "$2"' bash "$work" "$1"
+}
 
 # The names that the recipe and its base list on the first line, then each suite: nothing is resolved here.
 lists() {
     python3 - "$recipe" "$work/recipes/bases/debian-13.toml" <<'END'
 import sys, tomllib
 recipe, base = (tomllib.load(open(path, "rb")) for path in sys.argv[1:])
-kernel = base["kernel"].get(recipe.get("target", "both"), base["kernel"]["metal"])
+kernel = base["kernel"][recipe["target"]]
 print(",".join(base["packages"] + kernel + base["platforms"][recipe["platform"]["kind"]] + recipe.get("packages", [])))
 for source in base["sources"]:
     for suite in source["suites"]:
@@ -30,107 +56,90 @@ for source in base["sources"]:
 END
 }
 
-others() {
-    local all include mirror archive rest sources=() inside='"$1"/var/cache/apt/archives'
+# name=version of each package of the root file system, as locked.
+locked() {
+    python3 - "$work/recipes/docker.debian-13.lock" <<'END' | LC_ALL=C sort
+import sys, tomllib
+lock = tomllib.load(open(sys.argv[1], "rb"))
+system = next(set(one["packages"]) for one in lock["set"] if one["name"] == "system")
+for package in lock["package"]:
+    if package["name"] in system:
+        print(f"{package['name']}={package['version']}")
+END
+}
+
+make_peers() {
+    local all mirror archive rest sources=()
     all=$(lists)
-    include=${all%%$'\n'*}
+    echo "${all%%$'\n'*}" >"$work/bench/packages"
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' | sed -n 's#^Debian \(.*\)/debian/*$#\1#p' | sed -n 1p)
     while read -r archive rest; do
-        sources+=("deb [signed-by=$work/recipes/bases/keys/debian-13.asc] ${mirror:-http://ftp.de.debian.org}/$archive $rest")
+        sources+=("deb [signed-by=/usr/share/keyrings/bench.asc] ${mirror:-http://ftp.de.debian.org}/$archive $rest")
     done <<<"${all#*$'\n'}"
-    mmdebstrap --quiet --variant=essential --format=directory --mode=root --include="$include" \
-        --skip=download/empty --skip=essential/unlink \
-        --setup-hook="mkdir -p $inside && find $work/debs -name '*.deb' -exec cp -lt $inside {} +" \
-        --customize-hook="cp -lnt $work/debs $inside/*.deb" \
-        trixie "$work/others" "${sources[@]}"
-    mke2fs -q -F -t ext4 -d "$work/others" "$work/others.ext4" 2000M
+    # apt reads the keyring's path on the host while it makes the root, and inside afterwards.
+    mmdebstrap --quiet --mode=root --format=directory --variant=apt \
+        --include=apt-utils,ca-certificates,dosfstools,e2fsprogs,fdisk,gdisk,mkosi,mmdebstrap,mtools,systemd-repart,udev \
+        trixie "$work/peers" "${sources[@]//\/usr\/share\/keyrings\/bench.asc/$keyring}"
+    cp "$keyring" "$work/peers/usr/share/keyrings/bench.asc"
+    printf '%s\n' "${sources[@]}" >"$work/peers/etc/apt/sources.list"
+    cp /etc/resolv.conf "$work/peers/etc/resolv.conf"
+    mkdir -p "$work/bench/mkosi/mkosi.extra/etc"
+    cp -r tests/bench/mkosi tests/bench/esp.sh tests/bench/peers.sh "$work/bench/"
+    cp tests/bench/esp.sh "$work/bench/mkosi/"
+    peers packages
 }
 
 case "${1:-}" in
-    firstlight | others) "$1"; exit ;;
+    firstlight | firstlight_on_disk) "$1"; exit ;;
+    packages | clear | mmdebstrap* | mkosi*) peers "$1"; exit ;;
     "") ;;
-    *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
+    *) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "$self" >&2; exit 1 ;;
 esac
 
-[ "$(id -u)" = 0 ] || { echo "bench.sh: run it as root: mmdebstrap makes device nodes and keeps owners" >&2; exit 1; }
-rm -rf --one-file-system "$work"
-mkdir -p "$work/debs" "$work/overlays/bench/etc" "$(dirname "$result")"
+[ "$(id -u)" = 0 ] || { echo "bench.sh: run it as root: the peers make device nodes, keep owners and mount" >&2; exit 1; }
+exec 9>"$work.lock"
+flock --nonblock 9 || { echo "bench.sh: another one runs: it holds $work.lock" >&2; exit 1; }
+clean() { ! mountpoint -q "$work/fast" || umount "$work/fast"; rm -rf --one-file-system "$work"; }
+trap clean EXIT
+clean
+mkdir -p "$work/bench" "$work/fast" "$work/cache" "$work/overlays/bench/etc" "$(dirname "$result")"
+mount -t tmpfs -o size=90% tmpfs "$work/fast"
 
-# A recipe of its own, with an overlay in which one file can be changed.
 cp -r recipes overlays "$work/"
-sed -i '0,/^bases = /s//overlays = ["bench"]\n&/' "$recipe"
-change="date +%s%N >$work/overlays/bench/etc/bench"
-cold="rm -rf $work/cache/stages"
-clear_others="rm -rf $work/others $work/others.ext4"
-sh -c "$change"
+cp tests/bench/docker.toml "$recipe"
+# change FILE: what another build of the same recipe finds changed.
+change() { echo "date +%s%N >$work/$1/etc/bench"; }
+change_ours=$(change overlays/bench) change_mkosis=$(change bench/mkosi/mkosi.extra)
+cold="rm -rf $work/cache/stages $work/cache/built $work/out"
+memory() { python3 tests/bench/memory.py "$work/memory.$1" "$self" "$2" >&2; }
 
-say "fetching the packages for both sides"
-firstlight >/dev/null
-others >&2
+say "fetching the packages for all sides, and measuring memory in each one's first build"
+[ ! -d "$store" ] || cp -al "$store" "$work/cache/store" 2>/dev/null || cp -a "$store" "$work/cache/store"
+sh -c "$change_ours"
+target/release/firstlight lock "$recipe" >&2
+target/release/firstlight build "$recipe" --locked --out "$work/out" >&2
+make_peers >&2
+sh -c "$change_mkosis"
+memory mmdebstrap mmdebstrap
+peers mkosi-first >&2
+memory mkosi mkosi
+# Where the sides install other packages, their times say nothing.
+for peer in mmdebstrap mkosi; do
+    diff <(locked) <(peers "$peer-installed") >&2 || { echo "bench.sh: $peer installed other packages (>)" >&2; exit 1; }
+done
+sh -c "$cold"; memory disk firstlight_on_disk
+sh -c "$cold"; memory memory firstlight
 
 say "timing, $runs runs of each"
-hyperfine --shell sh --runs "$runs" --export-json "$work/times.json" \
-    --prepare "$clear_others" --command-name "mmdebstrap and mke2fs -d" "$self others" \
-    --prepare "$cold" --command-name "firstlight, no finished stage" "$self firstlight" \
-    --prepare true --command-name "firstlight, one overlay file changed" "$change; $self firstlight" \
+timed=(--shell sh --runs "$runs" --export-json "$work/times.json")
+hyperfine "${timed[@]}" \
+    --prepare "$self clear" --command-name "mmdebstrap, mke2fs -d, partitions" "$self mmdebstrap" \
+    --prepare true --command-name "mkosi" "$self mkosi" \
+    --prepare "$cold" --command-name "firstlight" "$self firstlight" \
+    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed" "$self mkosi-incremental" \
+    --prepare "$change_ours" --command-name "firstlight, one overlay file changed" "$self firstlight" \
     --prepare true --command-name "firstlight, nothing changed" "$self firstlight" >&2
 
-# memory CASE: the resident memory of the largest process, then by how much tmpfs grew, in MiB.
-memory() {
-    local before peak=0 now builder
-    before=$(awk '$1 == "Shmem:" { print $2 }' /proc/meminfo)
-    /usr/bin/time -f %M -o "$work/memory" "$self" "$1" >/dev/null 2>&1 &
-    builder=$!
-    while kill -0 "$builder" 2>/dev/null; do
-        now=$(awk '$1 == "Shmem:" { print $2 }' /proc/meminfo)
-        [ "$now" -le "$peak" ] || peak=$now
-        sleep 0.2
-    done
-    wait "$builder"
-    echo "$(($(tail -n 1 "$work/memory") / 1024)) $((peak > before ? (peak - before) / 1024 : 0))"
-}
-
-say "measuring memory"
-sh -c "$clear_others"; others_memory=$(memory others)
-sh -c "$cold"; cold_memory=$(memory firstlight)
-sh -c "$change"; changed_memory=$(memory firstlight)
-warm_memory=$(memory firstlight)
-
-image=$(find "$work/out" -name '*.raw')
-sizes() { echo "$(($(stat -c %s "$1") / 1000000)) $(($(stat -c "%b * %B" "$1") / 1000000))"; }
-export others_memory cold_memory changed_memory warm_memory
-export others_size image_size
-others_size=$(sizes "$work/others.ext4") image_size=$(sizes "$image")
-
 say "$result"
-python3 - "$work/times.json" <<'END' | tee "$result"
-import datetime, json, os, platform, subprocess, sys
-
-def first_line(*command):
-    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0].strip()
-
-def field(path, name):
-    return next(line.split(":", 1)[1].strip() for line in open(path) if line.startswith(name))
-
-version = first_line("target/release/firstlight", "--version")
-commit = first_line("git", "describe", "--always", "--dirty")
-memory = field("/proc/meminfo", "MemTotal").split()[0]
-print("# Builds of recipes/hello.toml, side by side\n")
-print("Made by `./make.sh bench`: one run of hyperfine on one machine. Packages are local for both sides; both fetch the")
-print("indices anew. mmdebstrap and mke2fs make a root file system of the same packages; Firstlight's image also has the")
-print("partition table, ESP, both boot loaders, overlays, container images and the data partition.\n")
-print(f"- {datetime.date.today()}, {version} ({commit}), {first_line('mmdebstrap', '--version')}")
-mke2fs = subprocess.run(["mke2fs", "-V"], capture_output=True, text=True).stderr.splitlines()[0]
-print(f"- {mke2fs} on the host, hyperfine {first_line('hyperfine', '--version').split()[-1]}")
-print(f"- {field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores, {int(memory) / 1048576:.1f} GiB, {platform.platform()}")
-print(f"- load average at its end: {' '.join(open('/proc/loadavg').read().split()[:3])}\n")
-print("| build | mean | min to max | largest process | tmpfs | image | of it written |")
-print("|---|---|---|---|---|---|---|")
-keys = ["others", "cold", "changed", "warm"]
-for key, timed in zip(keys, json.load(open(sys.argv[1]))["results"]):
-    process, tmpfs = os.environ[f"{key}_memory"].split()
-    size, written = os.environ["others_size" if key == "others" else "image_size"].split()
-    print(f"| {timed['command']} | {timed['mean']:.1f} s | {timed['min']:.1f} to {timed['max']:.1f} s "
-          f"| {process} MiB | {tmpfs} MiB | {size} MB | {written} MB |")
-END
-rm -rf --one-file-system "$work"
+python3 tests/bench/report.py "$work" | tee "$work/bench.md"
+mv "$work/bench.md" "$result"
