@@ -15,6 +15,7 @@ pub mod disk;
 pub mod image;
 pub mod lock;
 pub mod neighbours;
+mod parallel;
 pub mod plan;
 pub mod platform;
 pub mod progress;

@@ -8,6 +8,7 @@ mod root;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -109,27 +110,40 @@ impl Job {
 
     fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
         let Self { loaded, lock, overlays, checks, .. } = self;
-        let Workshop { store, cache, progress, .. } = *workshop;
+        let Workshop { store, progress, .. } = *workshop;
         // What can't fit is refused before anything is installed.
         plan::plan(loaded, lock, store)?;
         let tools = self.tools(workshop)?;
         let packages = lock.packages();
         store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
 
-        let started = Instant::now();
         let ingredients = root::Ingredients { loaded, lock, overlays, store, checks };
-        let root =
-            root::make(&ingredients, self.work.as_deref(), cache, progress).context("making the root file system")?;
-        progress.stage_timed("root", format!("configured {} packages", lock.system.packages.len()), started.elapsed());
+        thread::scope(|scope| self.assemble(scope, &ingredients, &tools, workshop))
+    }
+
+    /// Everything after the downloads. The finished stage of the packages goes to the disk beside the rest, in `scope`.
+    fn assemble<'scope>(
+        &self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        ingredients: &'scope root::Ingredients<'_>,
+        tools: &Path,
+        workshop: &'scope Workshop<'_>,
+    ) -> anyhow::Result<Built> {
+        let Workshop { cache, progress, .. } = *workshop;
+        let system = &self.lock.system;
+        let started = Instant::now();
+        let root = root::make(scope, ingredients, self.work.as_deref(), cache, progress);
+        let root = root.context("making the root file system")?;
+        progress.stage_timed("root", format!("configured {} packages", system.packages.len()), started.elapsed());
 
         let started = Instant::now();
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-        let disk = disk::assemble(&self.spec(), root.folder(), &tools, &self.out)?;
+        let disk = disk::assemble(&self.spec(), root.folder(), tools, &self.out)?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
         let size = progress::bytes(disk.image.size);
         progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
-        Ok(Built { disk, root_archive: root.packages, released: lock.released })
+        Ok(Built { disk, root_archive: root.packages()?, released: self.lock.released })
     }
 
     fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {

@@ -4,14 +4,18 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use anyhow::Context;
 use firmware_checks::appliance::{self, Appliance};
 
 use super::containers::Kitchen;
+use crate::archive::deb::Package;
 use crate::lock::Lock;
-use crate::platform::docker::{self, Project};
+use crate::platform::docker::{self, Prepared, Project};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::rootfs::archive;
@@ -39,39 +43,64 @@ pub struct Ingredients<'a> {
 }
 
 /// A finished root file system; gone when this value is.
-pub struct Root {
+pub struct Root<'scope> {
     folder: PathBuf,
-    /// As the packages alone make it (tar), in the cache.
-    pub packages: PathBuf,
+    packages: Packages<'scope>,
     _work: Temporary,
 }
 
-impl Root {
+/// The tree as the packages alone make it, as an archive in the cache.
+enum Packages<'scope> {
+    /// It is there.
+    Kept(PathBuf),
+    /// It is being written to the disk.
+    Keeping(ScopedJoinHandle<'scope, anyhow::Result<PathBuf>>),
+}
+
+impl Root<'_> {
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// Waits until the archive of the packages is safe in the cache, and gives its path.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub fn packages(self) -> anyhow::Result<PathBuf> {
+        match self.packages {
+            Packages::Kept(path) => Ok(path),
+            Packages::Keeping(keeping) => joined(keeping),
+        }
+    }
 }
 
-/// Makes the root file system, in the folder `work` or, where there is none, in memory where it fits.
+/// Makes the root file system, in the folder `work` or, where there is none, in memory where it fits. What goes on after
+/// that, in `scope`, is waited for by [`Root::packages`].
 ///
 /// # Errors
 /// Each step's own, with what was being done.
-pub fn make(
-    ingredients: &Ingredients<'_>,
+pub fn make<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    ingredients: &'scope Ingredients<'_>,
     work: Option<&Path>,
-    cache: &Path,
-    progress: &Progress,
-) -> anyhow::Result<Root> {
+    cache: &'scope Path,
+    progress: &'scope Progress,
+) -> anyhow::Result<Root<'scope>> {
     let Ingredients { lock, overlays, checks, .. } = ingredients;
-    let early: Vec<EarlyFile> = overlays.iter().flat_map(Overlay::early).collect();
-    // The tree, its tar archive and the container images, each about as large as the maintainers say.
+    // The tree, the packages without their compression and the container images, each about as large as the maintainers say.
     let work = work_folder(work, cache, lock.system.installed_size() * 3)?;
     let folder = work.path().join("root");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
-    let packages = install_packages(ingredients, &early, &folder, cache, progress)?;
-    let platform = add_platform(ingredients, &folder, work.path())?;
+    // The container images need nothing of the tree.
+    let (packages, images) = thread::scope(|within| {
+        let images = within.spawn(|| prepare_images(ingredients, work.path()));
+        (lay_packages(scope, ingredients, work.path(), cache, progress), joined(images))
+    });
+    let (packages, images) = (packages?, images?);
+    let projects = ingredients.loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
+    let platform = docker::add(&folder, &images, &projects.collect::<Vec<_>>()).context("laying out the platform")?;
     put(&folder, CHECKS, checks, 0o755)?;
     let description = serde_json::to_vec_pretty(&describe(ingredients, platform))?;
     put(&folder, appliance::PATH.trim_start_matches('/'), &description, 0o644)?;
@@ -80,52 +109,60 @@ pub fn make(
     Ok(Root { folder, packages, _work: work })
 }
 
-/// Lays the packages of the system into `folder`: from the cache where these packages were installed before.
-fn install_packages(
-    ingredients: &Ingredients<'_>,
-    early: &[EarlyFile],
-    folder: &Path,
-    cache: &Path,
-    progress: &Progress,
-) -> anyhow::Result<PathBuf> {
-    let Ingredients { loaded, lock, store, .. } = ingredients;
-    let solution = &lock.system;
-    let requested: BTreeSet<String> = loaded.packages().into_iter().collect();
-    let digests: Vec<&str> = solution.packages.iter().map(|package| package.sha256.as_str()).collect();
-    let key = Key::new("root").input("packages", &digests).input("requested", &requested).input("early", early);
-    let key = key.input("base", &loaded.base).input("released", solution.released);
-    let key = key.about(format!("{} packages of {}, as of {}", digests.len(), loaded.base.name, solution.released));
-    let log = cache.join("install.log");
-    let debs: Vec<PathBuf> = solution.packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
-    let request =
-        install::Request { solution, debs: &debs, base: &loaded.base, requested: &requested, early, log: &log };
-    let packed = Stages::open(cache)?.file(&key, progress, |tar| -> anyhow::Result<()> {
-        install::install(&request, folder)?;
-        archive::save(folder, tar, solution.released.as_second())?;
-        fs::remove_dir_all(folder).and_then(|()| fs::create_dir(folder)).context("clearing the work folder")
-    })?;
-    // Always from the archive, also right after it was made: files are then created in one order, and mke2fs, which
-    // takes them in the order of the folder, makes the same file system whether or not the cache had them.
-    archive::restore(&packed, folder)?;
-    Ok(packed)
+fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Adds what runs behind the gate.
-fn add_platform(ingredients: &Ingredients<'_>, folder: &Path, work: &Path) -> anyhow::Result<appliance::Platform> {
-    let Ingredients { loaded, lock, store, checks, .. } = ingredients;
-    let kitchen_folder = work.join("containers");
-    fs::create_dir(&kitchen_folder).with_context(|| format!("making the folder {}", kitchen_folder.display()))?;
-    let kitchen = Kitchen {
-        loaded,
-        released: lock.system.released,
-        deb: &|package| store.path(&package.sha256).unwrap_or_default(),
-        folder: &kitchen_folder,
+/// Lays the packages of the system into `root` below `work`: from the cache where these packages were installed before.
+fn lay_packages<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    ingredients: &'scope Ingredients<'_>,
+    work: &Path,
+    cache: &'scope Path,
+    progress: &'scope Progress,
+) -> anyhow::Result<Packages<'scope>> {
+    let Ingredients { loaded, lock, store, overlays, .. } = ingredients;
+    let (folder, inflated) = (work.join("root"), work.join("inflated"));
+    let tree = folder.clone();
+    let (laid, is_laid) = mpsc::channel();
+    let keep = move || -> anyhow::Result<PathBuf> {
+        let solution = &lock.system;
+        let early: Vec<EarlyFile> = overlays.iter().flat_map(Overlay::early).collect();
+        let requested: BTreeSet<String> = loaded.packages().into_iter().collect();
+        let digests: Vec<&str> = solution.packages.iter().map(|package| package.sha256.as_str()).collect();
+        let key = Key::new("root").input("packages", &digests).input("requested", &requested).input("early", &early);
+        let key = key.input("base", &loaded.base).input("released", solution.released);
+        let key = key.about(format!("{} packages of {}, as of {}", digests.len(), loaded.base.name, solution.released));
+        let log = &cache.join("install.log");
+        let debs: Vec<PathBuf> = solution.packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
+        let (debs, base, requested, early) = (&debs, &loaded.base, &requested, &early);
+        let request = install::Request { solution, debs, base, requested, early, log, inflated: &inflated };
+        Stages::open(cache)?.file(&key, progress, |tar| {
+            fs::create_dir(&inflated).with_context(|| format!("making the folder {}", inflated.display()))?;
+            install::install(&request, &tree)?;
+            archive::save(&tree, tar, solution.released.as_second())?;
+            // Nobody waits for an archive on its way to the disk.
+            let _ = laid.send(());
+            Ok(())
+        })
     };
-    let images = kitchen.prepare(checks, &lock.images)?;
-    let projects = loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
-    let platform = docker::add(folder, &images, &projects.collect::<Vec<_>>()).context("laying out the platform")?;
-    fs::remove_dir_all(&kitchen_folder).with_context(|| format!("removing {}", kitchen_folder.display()))?;
-    Ok(platform)
+    let keeping = scope.spawn(keep);
+    if is_laid.recv().is_ok() {
+        return Ok(Packages::Keeping(keeping));
+    }
+    let kept = joined(keeping)?;
+    archive::restore(&kept, &folder)?;
+    Ok(Packages::Kept(kept))
+}
+
+/// Makes the container images, in `containers` below `work`.
+fn prepare_images(ingredients: &Ingredients<'_>, work: &Path) -> anyhow::Result<Vec<Prepared>> {
+    let Ingredients { loaded, lock, store, checks, .. } = ingredients;
+    let folder = work.join("containers");
+    fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    let deb = |package: &Package| store.path(&package.sha256).unwrap_or_default();
+    let kitchen = Kitchen { loaded, released: lock.system.released, deb: &deb, folder: &folder };
+    Ok(kitchen.prepare(checks, &lock.images)?)
 }
 
 /// What `firmware-checks` reads on the machine.

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::layout::Partition;
 use super::table::SECTOR;
+use super::times;
 use crate::sandbox::{self, Sandbox};
 
 /// `GRUB_BOOT_MACHINE_KERNEL_SECTOR`: in boot.img, the sector at which the core image begins (64 bits).
@@ -104,7 +105,7 @@ impl Grub {
         Sandbox::new(tools).bind_ro(root, "/run/target").bind(work.path(), "/run/work").run(&command)?;
         let core = fs::read(&image).map_err(wrong(&image))?;
         let boot = root.join(modules.trim_start_matches('/')).join("boot.img");
-        let boot = fs::read(&boot).map_err(wrong(&boot))?;
+        let boot = times::read(&boot).map_err(wrong(&boot))?;
         let start = partition.start / SECTOR;
         Ok(Self { boot_code: patch_boot(&boot, start)?, core: patch_core(core, start, partition.size)? })
     }

@@ -1,11 +1,10 @@
 //! What lies on the EFI system partition.
 
-use std::fs;
 use std::path::Path;
 
 use uuid::Uuid;
 
-use super::{fat, grub};
+use super::{fat, grub, times};
 use crate::recipe::base::BootLoader;
 
 /// The ESP could not be filled.
@@ -40,7 +39,7 @@ pub enum Error {
 /// [`Error`].
 pub fn fill(esp: &mut fat::Volume, root: &Path, boot: &BootLoader, root_uuid: Uuid) -> Result<(), Error> {
     let read = |path: &str, field| {
-        let found = fs::read(root.join(path.trim_start_matches('/')));
+        let found = times::read(&root.join(path.trim_start_matches('/')));
         found.map_err(|source| Error::Missing { path: path.to_owned(), field, source })
     };
     let shim = read(&boot.shim, "shim")?;
@@ -66,6 +65,8 @@ fn boot_entry(vendor: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn boot() -> BootLoader {

@@ -14,10 +14,12 @@ pub mod table;
 mod times;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -123,13 +125,8 @@ pub enum Error {
     #[error(transparent)]
     Image(#[from] raw::Error),
     /// Writing GRUB's core image failed.
-    #[error("writing the bios partition of {path}: {source}")]
-    Write {
-        /// The image.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("writing the bios partition: {0}")]
+    Write(io::Error),
 }
 
 /// Makes the disk `out` of the root file system in the folder `root`, with the programs of the tools root `tools`. Adds the boot
@@ -154,13 +151,34 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         hash_seed: ids.hash_seed(part.label()),
         time: spec.released,
     };
-    let made = file_system(Part::Root).make_root(tools, disk.path(), root, content);
+    let small = || fill_small(spec, &ids, &layout, root, tools, disk.as_file());
+    // Each in its own partition; making the root file system takes longer than all the others.
+    let (made, grub) = thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            let made = file_system(Part::Data).make_data(tools, disk.path());
+            made.map_err(|source| Error::Ext4 { part: "data", source })?;
+            small()
+        });
+        let made = file_system(Part::Root).make_root(tools, disk.path(), root, content);
+        (made, others.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
-    let made = file_system(Part::Data).make_data(tools, disk.path());
-    made.map_err(|source| Error::Ext4 { part: "data", source })?;
+    table::write(disk.as_file_mut(), &layout, &ids, grub?.boot_code)?;
+    Ok(summary(raw::publish(disk, out)?, &layout, &ids))
+}
 
+/// Makes everything that is not ext4: the ESP, SITE, and GRUB for legacy BIOS, of which the boot sector is left to do.
+fn fill_small(
+    spec: &Spec<'_>,
+    ids: &Ids,
+    layout: &Layout,
+    root: &Path,
+    tools: &Path,
+    disk: &File,
+) -> Result<bios::Grub, Error> {
+    let root_uuid = ids.file_system(Part::Root.label());
     let fat_volume = |part: Part, label| {
-        fat::Volume::format(disk.as_file(), layout.of(part).range(), label, ids.volume(part.label()), spec.released)
+        fat::Volume::format(disk, layout.of(part).range(), label, ids.volume(part.label()), spec.released)
     };
     let wrong = |part| move |source| Error::Fat { part, source };
     let mut esp = fat_volume(Part::Esp, "ESP").map_err(wrong("esp"))?;
@@ -171,13 +189,10 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         site.write_file(path, content).map_err(wrong("site"))?;
     }
     site.finish().map_err(wrong("site"))?;
-
     let bios = layout.of(Part::Bios);
     let grub = bios::Grub::make(tools, root, &spec.base.boot.bios_modules, bios, &grub::early(root_uuid))?;
-    let written = disk.as_file().write_all_at(&grub.core, bios.start);
-    written.map_err(|source| Error::Write { path: out.to_owned(), source })?;
-    table::write(disk.as_file_mut(), &layout, &ids, grub.boot_code)?;
-    Ok(summary(raw::publish(disk, out)?, &layout, &ids))
+    disk.write_all_at(&grub.core, bios.start).map_err(Error::Write)?;
+    Ok(grub)
 }
 
 fn write_menu(root: &Path, menu: &str) -> Result<(), Error> {

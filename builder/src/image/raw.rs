@@ -4,6 +4,7 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -79,7 +80,12 @@ fn room(folder: &Path, needed: u64) -> io::Result<()> {
 /// [`Error`]: reading or writing failed; there is then no file named `out` that was not there before.
 pub fn publish(disk: NamedTempFile, out: &Path) -> Result<Artifact, Error> {
     let told = |doing| move |source| Error { doing, path: out.to_owned(), source };
-    let (size, sha256) = seal(disk.as_file()).map_err(told("taking the checksum of"))?;
+    let sealed = thread::scope(|scope| {
+        // The bytes are already on their way to the disk while the checksum is taken; what fails here fails below.
+        scope.spawn(|| disk.as_file().sync_data());
+        seal(disk.as_file())
+    });
+    let (size, sha256) = sealed.map_err(told("taking the checksum of"))?;
     disk.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(told("writing"))?;
     disk.as_file().sync_all().map_err(told("writing"))?;
     disk.persist(out).map_err(|error| told("naming the image")(error.error))?;

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header};
 use walkdir::WalkDir;
 
 use super::Error;
-use super::extract::{self, Failure, Owners};
+use super::extract::{self, Failure, Item, Kind, Owners};
 use super::tree::Tree;
+use crate::parallel;
+
+/// How much is copied at once, in bytes.
+const PIECE: usize = 1 << 18;
 
 /// Writes the tree `root` to the new file `tar`: sorted by name, with numeric owners, extended attributes and hard
 /// links, and no modification time later than `released` (seconds since 1970).
@@ -92,19 +96,56 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lays out in the empty folder `root` what [`save`] wrote to `tar`.
+/// Lays out in the empty folder `root` what [`save`] wrote to `tar`, its files on all processors.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn restore(tar: &Path, root: &Path) -> Result<(), Error> {
     let reading = |source| Error::Io { doing: "restoring from the archive", path: tar.to_owned(), source };
-    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
-    let mut file = BufReader::with_capacity(1 << 20, File::open(tar).map_err(reading)?);
-    extract::unpack(&mut file, &tree, Owners::Keep).map_err(|failure| match failure {
+    let told = |failure| match failure {
         Failure::Archive(source) => reading(source),
         Failure::Refused(path, reason) => reading(io::Error::other(format!("`{}`: {reason}", path.display()))),
         Failure::Write(path, source) => Error::Io { doing: "restoring", path, source },
-    })
+    };
+    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
+    let make = |item: &Item, fill: &dyn Fn(&mut File) -> io::Result<()>| {
+        item.make(&tree, fill).map_err(Error::io("restoring", &item.inside))
+    };
+    let nothing = |_: &mut File| Ok(());
+    let (mut folders, mut files, mut links) = (Vec::new(), Vec::new(), Vec::new());
+    let file = File::open(tar).map_err(reading)?;
+    // The content of files is passed over: each is read from its place in the archive when it is written.
+    for entry in tar::Archive::new(&file).entries_with_seek().map_err(reading)? {
+        let mut entry = entry.map_err(reading)?;
+        let Some(item) = Item::read(&mut entry, Owners::Keep).map_err(told)? else { continue };
+        match item.kind {
+            Kind::File => files.push((item, entry.raw_file_position(), entry.size())),
+            Kind::Link(_) => links.push(item),
+            Kind::Symlink(_) => make(&item, &nothing)?,
+            Kind::Folder => {
+                make(&item, &nothing)?;
+                folders.push(item);
+            }
+        }
+    }
+    parallel::each(&files, |(item, position, size)| make(item, &|to| copy_piece(&file, *position, *size, to)))?;
+    links.iter().try_for_each(|link| make(link, &nothing))?;
+    // A folder's time changes with each file that comes into it.
+    folders.iter().try_for_each(|item| item.date(&tree).map_err(Error::io("restoring", &item.inside)))
+}
+
+/// Copies `size` bytes of `from`, from `position` on.
+fn copy_piece(from: &File, mut position: u64, size: u64, to: &mut File) -> io::Result<()> {
+    let end = position + size;
+    let piece = |position: u64| usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
+    let mut buffer = vec![0; piece(position)];
+    while position < end {
+        let count = piece(position);
+        from.read_exact_at(&mut buffer[..count], position)?;
+        to.write_all(&buffer[..count])?;
+        position += count as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

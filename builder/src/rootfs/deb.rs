@@ -53,7 +53,7 @@ pub(super) enum Member {
 }
 
 impl Member {
-    fn stem(self) -> &'static str {
+    pub(super) fn stem(self) -> &'static str {
         match self {
             Self::Control => "control.tar",
             Self::Data => "data.tar",

@@ -1,20 +1,18 @@
 //! Lays out the files of packages, as `dpkg-deb --fsys-tarfile` and tar would, without running anything.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use tar::EntryType;
 use xattr::FileExt;
 
 use super::deb::{self, Error, Member};
-use super::tree::{Owner, Place, Tree, set_mode};
+use super::tree::{Owner, Tree, set_mode};
+use crate::parallel;
 
 /// Begins the PAX record of an extended attribute in an archive of ours, in hexadecimal: the tar crate ends a record at
 /// the first line feed, which capabilities (binary) may hold.
@@ -53,23 +51,7 @@ pub fn extract(deb: &Path, into: &Path, owners: Owners) -> Result<(), Error> {
 /// # Errors
 /// The first of those that [`extract`] gives.
 pub fn extract_all(debs: &[PathBuf], into: &Path, owners: Owners) -> Result<(), Error> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(deb) = debs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = extract(deb, into, owners) {
-                next.store(debs.len(), Ordering::Relaxed);
-                return Err(error);
-            }
-        }
-        Ok(())
-    };
-    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(debs.len().max(1));
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
+    parallel::each(debs, |deb| extract(deb, into, owners))
 }
 
 /// Why an archive could not be unpacked.
@@ -80,6 +62,27 @@ pub(super) enum Failure {
     Write(PathBuf, io::Error),
 }
 
+/// What an archive says of an entry, besides the content of a file.
+pub(super) struct Item {
+    /// Its path below the root.
+    pub(super) inside: PathBuf,
+    pub(super) kind: Kind,
+    owner: Owner,
+    mode: u32,
+    mtime: i64,
+    attributes: Vec<(OsString, Vec<u8>)>,
+}
+
+/// What an entry is.
+pub(super) enum Kind {
+    File,
+    Folder,
+    /// With its target.
+    Symlink(PathBuf),
+    /// Another name of what is at this path below the root.
+    Link(PathBuf),
+}
+
 /// Extracts a tar archive into `tree`.
 pub(super) fn unpack(tar: &mut dyn Read, tree: &Tree, owners: Owners) -> Result<(), Failure> {
     let mut archive = tar::Archive::new(tar);
@@ -87,40 +90,91 @@ pub(super) fn unpack(tar: &mut dyn Read, tree: &Tree, owners: Owners) -> Result<
     let mut folders = BTreeMap::new();
     for entry in archive.entries().map_err(Failure::Archive)? {
         let mut entry = entry.map_err(Failure::Archive)?;
-        let path = entry.path().map_err(Failure::Archive)?.into_owned();
-        let inside = inside(&path).ok_or_else(|| Failure::Refused(path.clone(), "a path that leaves the root"))?;
-        if inside.as_os_str().is_empty() {
-            continue;
-        }
-        let mtime = i64::try_from(entry.header().mtime().map_err(Failure::Archive)?).unwrap_or(0);
-        let kind = entry.header().entry_type();
-        if !(kind.is_file()
-            || kind == EntryType::Continuous
-            || kind.is_dir()
-            || kind.is_symlink()
-            || kind.is_hard_link())
-        {
-            return Err(Failure::Refused(path, "which is neither file nor folder nor link"));
-        }
-        let original = match kind {
-            EntryType::Link => {
-                let name = entry.link_name().map_err(Failure::Archive)?.unwrap_or_default();
-                let leaves = || Failure::Refused(path.clone(), "a hard link to a path that leaves the root");
-                Some(self::inside(&name).ok_or_else(leaves)?)
-            }
-            _ => None,
-        };
-        let made = place_entry(&mut entry, tree, &inside, original.as_deref(), owners)
-            .and_then(|place| if kind.is_dir() { Ok(place) } else { place.set_mtime(mtime).map(|()| place) });
-        let place = made.map_err(|source| Failure::Write(path, source))?;
-        if kind.is_dir() {
-            folders.insert(inside, (place, mtime));
+        let Some(item) = Item::read(&mut entry, owners)? else { continue };
+        let made = item.make(tree, |file| io::copy(&mut entry, file).map(drop));
+        made.map_err(|source| Failure::Write(item.inside.clone(), source))?;
+        if let Kind::Folder = item.kind {
+            folders.insert(item.inside.clone(), item);
         }
     }
-    for (inside, (place, mtime)) in folders.into_iter().rev() {
-        place.set_mtime(mtime).map_err(|source| Failure::Write(inside, source))?;
+    for (inside, item) in folders.into_iter().rev() {
+        item.date(tree).map_err(|source| Failure::Write(inside, source))?;
     }
     Ok(())
+}
+
+impl Item {
+    /// None for the root folder itself.
+    pub(super) fn read<R: Read>(entry: &mut tar::Entry<'_, R>, owners: Owners) -> Result<Option<Self>, Failure> {
+        let path = entry.path().map_err(Failure::Archive)?.into_owned();
+        let refused = |reason| Failure::Refused(path.clone(), reason);
+        let inside = inside(&path).ok_or_else(|| refused("a path that leaves the root"))?;
+        if inside.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let target = |entry: &tar::Entry<'_, R>| {
+            let target = entry.link_name().map_err(Failure::Archive)?;
+            Ok::<PathBuf, Failure>(target.unwrap_or_default().into_owned())
+        };
+        let kind = match entry.header().entry_type() {
+            EntryType::Regular | EntryType::Continuous => Kind::File,
+            EntryType::Directory => Kind::Folder,
+            EntryType::Symlink => Kind::Symlink(target(entry)?),
+            EntryType::Link => {
+                let leaves = || refused("a hard link to a path that leaves the root");
+                Kind::Link(self::inside(&target(entry)?).ok_or_else(leaves)?)
+            }
+            _ => return Err(refused("which is neither file nor folder nor link")),
+        };
+        let read = |entry: &mut tar::Entry<'_, R>| {
+            let header = entry.header();
+            let number = |id: io::Result<u64>| id.and_then(|id| u32::try_from(id).map_err(io::Error::other));
+            let mtime = i64::try_from(header.mtime()?).unwrap_or(0);
+            let (owner, mode) = match owners {
+                Owners::Keep => (Owner { uid: number(header.uid())?, gid: number(header.gid())? }, header.mode()?),
+                Owners::Root => (Owner::ROOT, header.mode()? & 0o777 | 0o600),
+            };
+            let mode = if owners == Owners::Root && matches!(kind, Kind::Folder) { mode | 0o700 } else { mode };
+            let attributes = if owners == Owners::Keep { attributes(entry)? } else { Vec::new() };
+            Ok((owner, mode, mtime, attributes))
+        };
+        let (owner, mode, mtime, attributes) = read(entry).map_err(Failure::Archive)?;
+        Ok(Some(Self { inside, kind, owner, mode, mtime, attributes }))
+    }
+
+    /// Makes it in `tree`; `fill` writes the content of a file. A folder gets its time by [`Self::date`], later.
+    pub(super) fn make(&self, tree: &Tree, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let place = tree.place(&self.inside)?;
+        match &self.kind {
+            Kind::Symlink(target) => place.symlink(target.as_os_str(), self.owner)?,
+            Kind::Link(original) => place.link(&tree.place(original)?)?,
+            Kind::Folder => {
+                if place.make_folder(tree, &self.inside)? {
+                    self.finish(&place.open()?)?;
+                }
+                return Ok(());
+            }
+            Kind::File => {
+                let mut file = place.create()?;
+                fill(&mut file)?;
+                self.finish(&file)?;
+            }
+        }
+        place.set_mtime(self.mtime)
+    }
+
+    /// Gives it its modification time.
+    pub(super) fn date(&self, tree: &Tree) -> io::Result<()> {
+        tree.place(&self.inside)?.set_mtime(self.mtime)
+    }
+
+    /// Owner, mode and extended attributes, in the order in which one does not undo the other: a new owner clears setuid
+    /// and capabilities.
+    fn finish(&self, file: &File) -> io::Result<()> {
+        self.owner.set(file)?;
+        set_mode(file, self.mode)?;
+        self.attributes.iter().try_for_each(|(name, value)| file.set_xattr(name, value))
+    }
 }
 
 /// `path` relative to the root, without `.`; none where it has a `..`.
@@ -136,67 +190,20 @@ fn inside(path: &Path) -> Option<PathBuf> {
     Some(inside)
 }
 
-fn place_entry(
-    entry: &mut tar::Entry<'_, &mut dyn Read>,
-    tree: &Tree,
-    inside: &Path,
-    original: Option<&Path>,
-    owners: Owners,
-) -> io::Result<Place> {
-    let place = tree.place(inside)?;
-    let header = entry.header();
-    let number = |id: io::Result<u64>| id.and_then(|id| u32::try_from(id).map_err(io::Error::other));
-    let (owner, mode) = match owners {
-        Owners::Keep => (Owner { uid: number(header.uid())?, gid: number(header.gid())? }, header.mode()?),
-        Owners::Root => (Owner::ROOT, header.mode()? & 0o777 | 0o600),
-    };
-    match header.entry_type() {
-        EntryType::Symlink => {
-            let target = entry.link_name()?.unwrap_or_default().into_owned();
-            place.symlink(target.as_os_str(), owner)?;
-        }
-        EntryType::Link => place.link(&tree.place(original.unwrap_or(inside))?)?,
-        EntryType::Directory => {
-            if place.make_folder(tree, inside)? {
-                let folder = place.open()?;
-                let mode = if owners == Owners::Root { mode | 0o700 } else { mode };
-                finish(entry, &folder, owner, mode, owners)?;
-            }
-        }
-        _ => {
-            let mut file = place.create()?;
-            io::copy(entry, &mut file)?;
-            finish(entry, &file, owner, mode, owners)?;
-        }
-    }
-    Ok(place)
-}
-
-/// Owner, mode and extended attributes, in the order in which one does not undo the other: a new owner clears setuid
-/// and capabilities.
-fn finish(
-    entry: &mut tar::Entry<'_, &mut dyn Read>,
-    file: &File,
-    owner: Owner,
-    mode: u32,
-    owners: Owners,
-) -> io::Result<()> {
-    owner.set(file)?;
-    set_mode(file, mode)?;
-    if owners == Owners::Root {
-        return Ok(());
-    }
-    let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
+/// The extended attributes of an entry.
+fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Vec<(OsString, Vec<u8>)>> {
+    let mut attributes = Vec::new();
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(attributes) };
     for extension in extensions {
         let extension = extension?;
         let (key, value) = (extension.key_bytes(), extension.value_bytes());
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-            file.set_xattr(OsStr::from_bytes(name), value)?;
+            attributes.push((OsStr::from_bytes(name).to_owned(), value.to_vec()));
         } else if let Some(name) = key.strip_prefix(XATTR_HEX.as_bytes()) {
-            file.set_xattr(OsStr::from_bytes(name), &from_hex(value)?)?;
+            attributes.push((OsStr::from_bytes(name).to_owned(), from_hex(value)?));
         }
     }
-    Ok(())
+    Ok(attributes)
 }
 
 fn from_hex(digits: &[u8]) -> io::Result<Vec<u8>> {

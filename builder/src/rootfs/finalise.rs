@@ -56,12 +56,18 @@ fn apply_presets(sandbox: &Sandbox, tree: &Tree) -> Result<(), Error> {
             sandbox.run(&[&["systemctl", "--root=/", "--quiet", verb], which.as_slice()].concat())?;
         }
     }
-    for (unit, _) in units.iter().filter(|(_, enable)| **enable) {
-        // Fails, with the state as its output, where the unit has no [Install] section or is masked.
-        let state = sandbox.run(&["systemctl", "--root=/", "is-enabled", unit])?;
-        let state = String::from_utf8_lossy(&state).trim().to_owned();
-        if !matches!(state.as_str(), "enabled" | "alias") {
-            return Err(Error::NotEnabled { unit: unit.clone(), state });
+    let enabled: Vec<&str> = units.iter().filter(|(_, enable)| **enable).map(|(unit, _)| unit.as_str()).collect();
+    if enabled.is_empty() {
+        return Ok(());
+    }
+    // Fails, with the states as its output, where no unit has an [Install] section and is not masked.
+    let states = sandbox.run(&[&["systemctl", "--root=/", "is-enabled"], enabled.as_slice()].concat())?;
+    let states = String::from_utf8_lossy(&states);
+    let mut states = states.lines().map(str::trim);
+    for unit in enabled {
+        let state = states.next().unwrap_or("unknown");
+        if !matches!(state, "enabled" | "alias") {
+            return Err(Error::NotEnabled { unit: unit.to_owned(), state: state.to_owned() });
         }
     }
     Ok(())

@@ -14,8 +14,9 @@ use super::accounts::Accounts;
 use super::clean;
 use super::control::{self, Control, Set};
 use super::extract::{self, Owners};
+use super::inflate::{Inflating, Job};
 use super::tree::{Owner, Tree, set_mode};
-use super::{Error, sources};
+use super::{DebError, Error, sources};
 use crate::archive::deb::{Package, Solution};
 use crate::recipe::base::Base;
 use crate::sandbox::Sandbox;
@@ -55,6 +56,20 @@ pub struct Request<'a> {
     pub early: &'a [EarlyFile],
     /// The file that everything the packages say is appended to.
     pub log: &'a Path,
+    /// An empty folder for packages without their compression, each until it is unpacked.
+    pub inflated: &'a Path,
+}
+
+impl Request<'_> {
+    /// The name of the file of package `index`, as the archive gives it.
+    fn file(&self, index: usize) -> &str {
+        let path = &self.solution.packages[index].path;
+        path.rsplit('/').next().unwrap_or(path)
+    }
+
+    fn job(&self, index: usize) -> Job {
+        Job { deb: self.debs[index].clone(), to: self.inflated.join(self.file(index)) }
+    }
 }
 
 /// Makes the empty folder `root` a root file system with exactly the packages of the request, in which dpkg and apt
@@ -67,35 +82,56 @@ pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
     let set = Set::new(&controls);
     let first = |index: &usize| controls[*index].essential;
     let essential = set.closure((0..controls.len()).filter(first));
-    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
-    lay_out(request, &controls, &essential, root, &tree)?;
-    let dpkg = Dpkg::new(request, root);
     let essential: Vec<usize> = essential.into_iter().collect();
-    dpkg.unpack(&essential, &["--force-depends"])?;
+    let rest = (0..controls.len()).filter(|index| !essential.contains(index));
+    let order: Vec<usize> = essential.iter().copied().chain(rest).collect();
+    let jobs: Vec<Job> = order.iter().map(|index| request.job(*index)).collect();
+    Inflating::during(&jobs, |inflating| {
+        let wait = |index: usize| order.iter().position(|one| *one == index).map_or(Ok(()), |job| inflating.wait(job));
+        install_inflated(
+            request,
+            &Packages { controls: &controls, set: &set, essential: &essential, wait: &wait },
+            root,
+        )
+    })
+}
+
+/// The packages that are installed, by their number in the request.
+struct Packages<'a> {
+    controls: &'a [Control],
+    set: &'a Set<'a>,
+    essential: &'a [usize],
+    /// Waits until one has been inflated.
+    wait: &'a dyn Fn(usize) -> Result<(), DebError>,
+}
+
+fn install_inflated(request: &Request<'_>, packages: &Packages<'_>, root: &Path) -> Result<(), Error> {
+    let Packages { controls, set, essential, wait } = *packages;
+    let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
+    lay_out(request, packages, root, &tree)?;
+    let dpkg = Dpkg::new(request, root, wait);
+    dpkg.unpack(essential, &["--force-depends"])?;
     dpkg.run(&["--configure", "--pending"])?;
-    install_rest(&dpkg, &controls, &set, &essential)?;
+    install_rest(&dpkg, controls, set, essential)?;
     tree.remove(Path::new(POLICY)).map_err(Error::io("removing", Path::new(POLICY)))?;
     initramfs(&dpkg.sandbox, &tree)?;
     sources::write(request.base, &tree)?;
-    mark_automatic(request, &controls, &essential, &tree)?;
+    mark_automatic(request, controls, essential, &tree)?;
     give_to_apt(&tree)?;
     verify(&dpkg, request.solution, &tree)?;
     clean::after_install(&tree)
 }
 
 /// Extracts the essential packages, and writes what dpkg and maintainer scripts must find.
-fn lay_out(
-    request: &Request<'_>,
-    controls: &[Control],
-    essential: &BTreeSet<usize>,
-    root: &Path,
-    tree: &Tree,
-) -> Result<(), Error> {
+fn lay_out(request: &Request<'_>, packages: &Packages<'_>, root: &Path, tree: &Tree) -> Result<(), Error> {
+    let Packages { controls, essential, wait, .. } = *packages;
+    let extract = |index: &usize| {
+        wait(*index)?;
+        extract::extract(&request.job(*index).to, root, Owners::Keep)
+    };
     // base-files brings the links of merged-/usr, through which others may have paths.
     let is_base = |index: &&usize| controls[**index].package == "base-files";
-    for index in essential.iter().filter(is_base) {
-        extract::extract(&request.debs[*index], root, Owners::Keep)?;
-    }
+    essential.iter().filter(is_base).try_for_each(extract)?;
     for name in ["bin", "sbin", "lib"] {
         let target = PathBuf::from("usr").join(name);
         let link = || {
@@ -104,9 +140,7 @@ fn lay_out(
         };
         link().map_err(Error::io("making the link", Path::new(name)))?;
     }
-    for index in essential.iter().filter(|index| !is_base(index)) {
-        extract::extract(&request.debs[*index], root, Owners::Keep)?;
-    }
+    essential.iter().filter(|index| !is_base(index)).try_for_each(extract)?;
     let files = [("var/lib/dpkg/status", b"".as_slice(), 0o644), (POLICY, NOTHING_STARTS, 0o755)].into_iter();
     let files = files.map(|(path, content, mode)| (Path::new(path), content, mode));
     let early = request.early.iter().map(|file| (file.path.as_path(), file.content.as_slice(), file.mode));
@@ -188,16 +222,15 @@ fn give_to_apt(tree: &Tree) -> Result<(), Error> {
 /// The target's dpkg in a sandbox.
 struct Dpkg<'a> {
     sandbox: Sandbox,
-    packages: &'a [Package],
+    request: &'a Request<'a>,
+    wait: &'a dyn Fn(usize) -> Result<(), DebError>,
 }
 
 impl<'a> Dpkg<'a> {
-    fn new(request: &Request<'a>, root: &Path) -> Self {
+    fn new(request: &'a Request<'a>, root: &Path, wait: &'a dyn Fn(usize) -> Result<(), DebError>) -> Self {
         let released = request.solution.released.as_second().to_string();
         let sandbox = Sandbox::new(root).log(request.log).env("SOURCE_DATE_EPOCH", &released);
-        let packages = &request.solution.packages;
-        let bind = |sandbox: Sandbox, (package, deb): (&Package, &PathBuf)| sandbox.bind_ro(deb, &inside(package));
-        Self { sandbox: packages.iter().zip(request.debs).fold(sandbox, bind), packages }
+        Self { sandbox: sandbox.bind_ro(request.inflated, DEBS), request, wait }
     }
 
     fn run(&self, words: &[&str]) -> Result<(), Error> {
@@ -222,31 +255,30 @@ impl<'a> Dpkg<'a> {
         }
         let stub = stub().map_err(Error::io("masking", path))?;
         let sandbox = self.sandbox.clone().bind_ro(&stub, &format!("/{UPDATE_INITRAMFS}"));
-        Self { sandbox, packages: self.packages }.run(&["--configure", "--pending"])
+        Self { sandbox, ..*self }.run(&["--configure", "--pending"])
     }
 
     fn unpack(&self, which: &[usize], options: &[&str]) -> Result<(), Error> {
         if which.is_empty() {
             return Ok(());
         }
-        let debs: Vec<String> = which.iter().map(|index| inside(&self.packages[*index])).collect();
+        which.iter().try_for_each(|index| (self.wait)(*index))?;
+        let debs: Vec<String> = which.iter().map(|index| format!("{DEBS}/{}", self.request.file(*index))).collect();
         let words = options.iter().copied().chain(["--no-triggers", "--unpack"]);
-        self.run(&words.chain(debs.iter().map(String::as_str)).collect::<Vec<_>>())
+        self.run(&words.chain(debs.iter().map(String::as_str)).collect::<Vec<_>>())?;
+        for path in which.iter().map(|index| self.request.job(*index).to) {
+            fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+        }
+        Ok(())
     }
 
     fn name(&self, index: usize) -> String {
-        let package = &self.packages[index];
+        let package = &self.request.solution.packages[index];
         match package.architecture.as_str() {
             "all" => package.name.clone(),
             architecture => format!("{}:{architecture}", package.name),
         }
     }
-}
-
-/// Where the sandbox shows the file of `package`, under the name that the archive gives it.
-fn inside(package: &Package) -> String {
-    let name = package.path.rsplit('/').next().unwrap_or(&package.path);
-    format!("{DEBS}/{name}")
 }
 
 /// dpkg and apt find nothing amiss, and what is installed is what was to be.

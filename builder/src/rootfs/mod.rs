@@ -7,6 +7,7 @@ mod control;
 mod deb;
 pub mod extract;
 pub mod finalise;
+mod inflate;
 pub mod install;
 pub mod overlay;
 mod sources;

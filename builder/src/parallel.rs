@@ -1,0 +1,61 @@
+//! The same work on many things, on all processors.
+
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Calls `work` with each of `things`, begun in their order, on all processors. After a failure nothing more is begun.
+///
+/// # Errors
+/// One of those that `work` gives.
+pub fn each<T: Sync, E: Send>(things: &[T], work: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = work(thing) {
+                next.store(things.len(), Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(things.len());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn everything_is_done_once() {
+        let done = Mutex::new(Vec::new());
+        let all: Vec<u32> = (0..1000).collect();
+        each(&all, |number| {
+            done.lock().unwrap().push(*number);
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, all);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_ends_the_work() {
+        let things: Vec<u32> = (0..100_000).collect();
+        let begun = AtomicUsize::new(0);
+        let told = each(&things, |number| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if *number == 3 { Err("third") } else { Ok(()) }
+        });
+        assert_eq!(told, Err("third"));
+        assert!(begun.into_inner() < things.len());
+    }
+}
