@@ -16,6 +16,8 @@ use crate::parallel;
 
 /// How much is copied at once, in bytes.
 const PIECE: usize = 1 << 18;
+/// Bytes of zero at the end of an archive.
+const END: u64 = 1024;
 
 /// Writes the tree `root` to the new file `tar`: sorted by name, with numeric owners, extended attributes and hard
 /// links, and no modification time later than `released` (seconds since 1970).
@@ -114,9 +116,11 @@ pub fn restore(tar: &Path, root: &Path) -> Result<(), Error> {
     let nothing = |_: &mut File| Ok(());
     let (mut folders, mut files, mut links) = (Vec::new(), Vec::new(), Vec::new());
     let file = File::open(tar).map_err(reading)?;
+    let mut end = END;
     // The content of files is passed over: each is read from its place in the archive when it is written.
     for entry in tar::Archive::new(&file).entries_with_seek().map_err(reading)? {
         let mut entry = entry.map_err(reading)?;
+        end = (entry.raw_file_position() + entry.size()).next_multiple_of(512) + END;
         let Some(item) = Item::read(&mut entry, Owners::Keep).map_err(told)? else { continue };
         match item.kind {
             Kind::File => files.push((item, entry.raw_file_position(), entry.size())),
@@ -127,6 +131,10 @@ pub fn restore(tar: &Path, root: &Path) -> Result<(), Error> {
                 folders.push(item);
             }
         }
+    }
+    let length = file.metadata().map_err(reading)?.len();
+    if length != end {
+        return Err(reading(io::Error::other(format!("{length} bytes, expected {end}: it is not whole"))));
     }
     parallel::each(&files, |(item, position, size)| make(item, &|to| copy_piece(&file, *position, *size, to)))?;
     links.iter().try_for_each(|link| make(link, &nothing))?;
