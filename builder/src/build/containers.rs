@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use crate::archive::deb::{Package, Solution};
 use crate::platform::container::{self, Config, Layer};
 use crate::platform::docker::{PROBE_IMAGE, Prepared};
-use crate::recipe::Loaded;
+use crate::progress::Progress;
 use crate::recipe::schema::ContainerImage;
+use crate::recipe::{Fingerprint, Loaded};
 use crate::rootfs;
 use crate::rootfs::extract::{self, Owners};
+use crate::stage::{self, Key, Stages};
 
 /// A container image could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,9 @@ pub enum Error {
         /// Why.
         source: rootfs::DebError,
     },
+    /// It could not be kept in the cache.
+    #[error(transparent)]
+    Stage(#[from] stage::Error),
     /// A file could not be laid out.
     #[error("container image `{name}`: {doing}: {source}")]
     Io {
@@ -66,9 +71,17 @@ pub struct Kitchen<'a> {
     pub released: Timestamp,
     /// The file of a package that has been fetched.
     pub deb: &'a dyn Fn(&Package) -> PathBuf,
-    /// A folder for layers and archives; theirs until the build is done.
+    /// A folder for unfinished trees and layers.
     pub folder: &'a Path,
+    /// Where finished images are kept.
+    pub stages: &'a Stages,
+    /// Where a build tells what it waits for.
+    pub progress: &'a Progress,
 }
+
+/// The archive of an image, and the file with its id, in the folder of a finished stage.
+const ARCHIVE: &str = "image.tar";
+const ID: &str = "id";
 
 impl Kitchen<'_> {
     /// The probe image, then each image of the recipe, in its order. `solutions` are the packages of those that are made
@@ -88,17 +101,51 @@ impl Kitchen<'_> {
     }
 
     fn probe(&self, checks: &[u8]) -> Result<Prepared, Error> {
+        let entrypoint = ["/firmware-checks", "container-probe"].map(str::to_owned);
+        let content = Fingerprint::new("container image").field("checks", checks);
+        self.keep(PROBE_IMAGE, content, &entrypoint, |folder| self.make_probe(checks, &entrypoint, folder))
+    }
+
+    fn make_probe(&self, checks: &[u8], entrypoint: &[String], into: &Path) -> Result<(), Error> {
         let tree = self.folder.join("probe");
         let program = tree.join("firmware-checks");
         fs::create_dir(&tree)
             .and_then(|()| fs::write(&program, checks))
             .and_then(|()| fs::set_permissions(&program, fs::Permissions::from_mode(0o755)))
             .map_err(failed(PROBE_IMAGE, "laying out the program"))?;
-        let entrypoint = ["/firmware-checks", "container-probe"].map(str::to_owned);
-        self.pack(PROBE_IMAGE, &tree, &entrypoint)
+        self.pack(PROBE_IMAGE, &tree, entrypoint, into)
     }
 
     fn of_packages(&self, image: &ContainerImage, solution: &Solution) -> Result<Prepared, Error> {
+        let mut content = Fingerprint::new("container image");
+        for package in &solution.packages {
+            content = content.field("package", &package.sha256);
+        }
+        if let Some(files) = self.loaded.files(image) {
+            content = content
+                .tree("files", &files)
+                .map_err(|error| failed(&image.name, "reading its files")(error.source))?;
+        }
+        self.keep(&image.name, content, &image.entrypoint, |folder| self.make_of_packages(image, solution, folder))
+    }
+
+    /// The image `name` of this content: from the cache where it was made before.
+    fn keep(
+        &self,
+        name: &str,
+        content: Fingerprint,
+        entrypoint: &[String],
+        make: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<Prepared, Error> {
+        let key = Key::new("container").input("name", name).input("content", content.finish());
+        let key = key.input("entrypoint", entrypoint).input("architecture", &self.loaded.base.architecture);
+        let key = key.input("released", self.released).about(format!("the container image {name}"));
+        let folder = self.stages.folder(&key, self.progress, make)?;
+        let id = fs::read_to_string(folder.join(ID)).map_err(failed(name, "reading its id"))?;
+        Ok(Prepared { name: name.to_owned(), archive: folder.join(ARCHIVE), id })
+    }
+
+    fn make_of_packages(&self, image: &ContainerImage, solution: &Solution, into: &Path) -> Result<(), Error> {
         let name = image.name.as_str();
         let tree = self.folder.join(file_name(name));
         fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
@@ -116,7 +163,7 @@ impl Kitchen<'_> {
         if let Some(files) = self.loaded.files(image) {
             copy_over(&files, &tree).map_err(failed(name, &format!("laying {} over it", files.display())))?;
         }
-        self.pack(name, &tree, &image.entrypoint)
+        self.pack(name, &tree, &image.entrypoint, into)
     }
 
     fn of_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
@@ -132,16 +179,15 @@ impl Kitchen<'_> {
         Ok(Prepared { name, archive, id: contents.id })
     }
 
-    fn pack(&self, name: &str, tree: &Path, entrypoint: &[String]) -> Result<Prepared, Error> {
+    fn pack(&self, name: &str, tree: &Path, entrypoint: &[String], into: &Path) -> Result<(), Error> {
         let wrong = |source| Error::Container { name: name.to_owned(), source };
         let base = file_name(name);
         let layer = Layer::pack(tree, &self.folder.join(format!("{base}.layer")), self.released).map_err(wrong)?;
         let architecture = &self.loaded.base.architecture;
         let config = Config { name, architecture, entrypoint, created: self.released };
-        let archive = self.folder.join(format!("{base}.tar"));
-        let id = container::write(&config, &layer, &archive).map_err(wrong)?;
-        fs::remove_file(&layer.path).and_then(|()| fs::remove_dir_all(tree)).map_err(failed(name, "tidying up"))?;
-        Ok(Prepared { name: name.to_owned(), archive, id })
+        let id = container::write(&config, &layer, &into.join(ARCHIVE)).map_err(wrong)?;
+        fs::write(into.join(ID), id).map_err(failed(name, "writing its id"))?;
+        fs::remove_file(&layer.path).and_then(|()| fs::remove_dir_all(tree)).map_err(failed(name, "tidying up"))
     }
 }
 

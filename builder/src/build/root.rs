@@ -95,7 +95,7 @@ pub fn make<'scope>(
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     // The container images need nothing of the tree.
     let (packages, images) = thread::scope(|within| {
-        let images = within.spawn(|| prepare_images(ingredients, work.path()));
+        let images = within.spawn(|| prepare_images(ingredients, work.path(), cache, progress));
         (lay_packages(scope, ingredients, work.path(), cache, progress), joined(images))
     });
     let (packages, images) = (packages?, images?);
@@ -155,13 +155,19 @@ fn lay_packages<'scope>(
     Ok(Packages::Kept(kept))
 }
 
-/// Makes the container images, in `containers` below `work`.
-fn prepare_images(ingredients: &Ingredients<'_>, work: &Path) -> anyhow::Result<Vec<Prepared>> {
+/// Makes the container images, in `containers` below `work`, that the cache does not have.
+fn prepare_images(
+    ingredients: &Ingredients<'_>,
+    work: &Path,
+    cache: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Prepared>> {
     let Ingredients { loaded, lock, store, checks, .. } = ingredients;
     let folder = work.join("containers");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let deb = |package: &Package| store.path(&package.sha256).unwrap_or_default();
-    let kitchen = Kitchen { loaded, released: lock.system.released, deb: &deb, folder: &folder };
+    let (released, stages) = (lock.system.released, Stages::open(cache)?);
+    let kitchen = Kitchen { loaded, released, deb: &deb, folder: &folder, stages: &stages, progress };
     Ok(kitchen.prepare(checks, &lock.images)?)
 }
 
