@@ -99,7 +99,7 @@ fn assemble(disk: &schema::Disk, out: &Path) -> Result<Summary, Error> {
     let (base, released) = (toml::from_str::<Base>(BASE).unwrap(), "2026-01-02T03:04:05Z".parse().unwrap());
     let site: [(&str, &[u8]); 1] = [("README.txt", b"put site.toml here")];
     let spec = Spec { identity: "test", released, title: "test 1", disk, base: &base, site: &site };
-    disk::assemble(&spec, root().path(), tools().path(), out)
+    disk::assemble(&spec, root().path(), tools().path(), out)?.publish(out)
 }
 
 /// The default sizes, but for a root that does not take long to make.

@@ -140,10 +140,12 @@ impl Job {
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
         let disk = disk::assemble(&self.spec(), root.folder(), tools, &self.out)?;
+        let packages = root.discard(scope);
+        let disk = disk.publish(&self.out)?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
         let size = progress::bytes(disk.image.size);
         progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
-        Ok(Built { disk, root_archive: root.packages()?, released: self.lock.released })
+        Ok(Built { disk, root_archive: packages.kept()?, released: self.lock.released })
     }
 
     fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {

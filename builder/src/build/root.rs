@@ -46,38 +46,47 @@ pub struct Ingredients<'a> {
 pub struct Root<'scope> {
     folder: PathBuf,
     packages: Packages<'scope>,
-    _work: Temporary,
+    work: Temporary,
 }
 
 /// The tree as the packages alone make it, as an archive in the cache.
-enum Packages<'scope> {
+pub enum Packages<'scope> {
     /// It is there.
     Kept(PathBuf),
     /// It is being written to the disk.
     Keeping(ScopedJoinHandle<'scope, anyhow::Result<PathBuf>>),
 }
 
-impl Root<'_> {
+impl<'scope> Root<'scope> {
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Waits until the archive of the packages is safe in the cache, and gives its path.
+    /// Removes the folder, in `scope` beside what is still to do. What stays is the archive of the packages.
+    pub fn discard(self, scope: &'scope Scope<'scope, '_>) -> Packages<'scope> {
+        let Self { packages, work, .. } = self;
+        scope.spawn(move || drop(work));
+        packages
+    }
+}
+
+impl Packages<'_> {
+    /// Waits until the archive is safe in the cache, and gives its path.
     ///
     /// # Errors
     /// It could not be kept.
-    pub fn packages(self) -> anyhow::Result<PathBuf> {
-        match self.packages {
-            Packages::Kept(path) => Ok(path),
-            Packages::Keeping(keeping) => joined(keeping),
+    pub fn kept(self) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Kept(path) => Ok(path),
+            Self::Keeping(keeping) => joined(keeping),
         }
     }
 }
 
 /// Makes the root file system, in the folder `work` or, where there is none, in memory where it fits. What goes on after
-/// that, in `scope`, is waited for by [`Root::packages`].
+/// that, in `scope`, is waited for by [`Packages::kept`].
 ///
 /// # Errors
 /// Each step's own, with what was being done.
@@ -106,7 +115,7 @@ pub fn make<'scope>(
     put(&folder, appliance::PATH.trim_start_matches('/'), &description, 0o644)?;
     let log = work.path().join("finalise.log");
     finalise::finalise(&folder, overlays, lock.system.released.as_second(), &log)?;
-    Ok(Root { folder, packages, _work: work })
+    Ok(Root { folder, packages, work })
 }
 
 fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {

@@ -23,6 +23,7 @@ use std::thread;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use self::ids::{Ids, volume_text};
 use self::layout::{Content, Layout, Part};
@@ -129,12 +130,31 @@ pub enum Error {
     Write(io::Error),
 }
 
-/// Makes the disk `out` of the root file system in the folder `root`, with the programs of the tools root `tools`. Adds the boot
-/// menu to `root` first, and settles its times. Needs the user namespace of [`sandbox::userns::enter`], in which `root` was made.
+/// A whole disk without its name.
+#[derive(Debug)]
+pub struct Disk {
+    file: NamedTempFile,
+    layout: Layout,
+    ids: Ids,
+}
+
+impl Disk {
+    /// Makes it durable and gives it the name `out`, beside which it was made.
+    ///
+    /// # Errors
+    /// [`Error::Image`]; there is then no `out` that was not there before.
+    pub fn publish(self, out: &Path) -> Result<Summary, Error> {
+        Ok(summary(raw::publish(self.file, out)?, &self.layout, &self.ids))
+    }
+}
+
+/// Makes a disk, to become `out`, of the root file system in the folder `root`, with the programs of the tools root `tools`. Adds
+/// the boot menu to `root` first, and settles its times. Needs the user namespace of [`sandbox::userns::enter`], in which `root`
+/// was made.
 ///
 /// # Errors
-/// [`Error`]; there is then no `out` that was not there before.
-pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Result<Summary, Error> {
+/// [`Error`].
+pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Result<Disk, Error> {
     let ids = Ids::new(spec.identity);
     let root_uuid = ids.file_system(Part::Root.label());
     write_menu(root, &grub::menu(spec.title, root_uuid))?;
@@ -164,7 +184,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
     });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
     table::write(disk.as_file_mut(), &layout, &ids, grub?.boot_code)?;
-    Ok(summary(raw::publish(disk, out)?, &layout, &ids))
+    Ok(Disk { file: disk, layout, ids })
 }
 
 /// Makes everything that is not ext4: the ESP, SITE, and GRUB for legacy BIOS, of which the boot sector is left to do.
