@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::{Pid, getpid, sethostname, setsid};
 
-use super::{Outcome, Spec, mounts};
+use super::{Outcome, Spec, mounts, unsynced};
 
 /// The hidden verb of the process that makes the namespaces.
 pub(super) const VERB: &str = "__sandbox";
@@ -76,6 +76,7 @@ fn prepare_and_run() -> Result<Outcome, String> {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| format!("reading the file limit: {error}"))?;
     setrlimit(Resource::RLIMIT_NOFILE, limit.0.min(1024), limit.1.min(4096))
         .map_err(|error| format!("setting the file limit: {error}"))?;
+    unsynced::enter().map_err(|error| format!("making sync a word only: {error}"))?;
     let (program, arguments) = spec.command.split_first().ok_or("no command was given")?;
     let child = Command::new(program)
         .args(arguments)

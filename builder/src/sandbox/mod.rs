@@ -8,6 +8,7 @@ mod init;
 mod mounts;
 mod run;
 mod subid;
+mod unsynced;
 pub mod userns;
 
 use std::collections::BTreeMap;
