@@ -37,7 +37,10 @@ pub fn root(
     let digests: Vec<&str> = packages.iter().map(|package| package.sha256.as_str()).collect();
     let key = Key::new("tools").input("packages", digests).about(format!("{} packages", packages.len()));
     stages.folder(&key, progress, |folder| {
-        store.fetch(downloads, progress)?.tell(progress);
+        let fetched = store.fetch(downloads, progress)?;
+        if fetched.new > 0 {
+            fetched.tell(progress);
+        }
         let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
         Ok(extract::extract_all(&debs, folder, extract::Owners::Root)?)
     })

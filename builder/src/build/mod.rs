@@ -7,6 +7,7 @@ mod record;
 mod root;
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -113,24 +114,24 @@ impl Job {
         let Workshop { store, progress, .. } = *workshop;
         // What can't fit is refused before anything is installed.
         plan::plan(loaded, lock, store)?;
-        let tools = self.tools(workshop)?;
-        let packages = lock.packages();
+        let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();
         store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
 
         let ingredients = root::Ingredients { loaded, lock, overlays, store, checks };
-        thread::scope(|scope| self.assemble(scope, &ingredients, &tools, workshop))
+        thread::scope(|scope| self.assemble(scope, &ingredients, workshop))
     }
 
-    /// Everything after the downloads. The finished stage of the packages goes to the disk beside the rest, in `scope`.
+    /// Everything after the downloads. In `scope`, the tools root is made while the packages are installed, and the finished
+    /// stage of the packages goes to the disk beside the rest.
     fn assemble<'scope>(
-        &self,
+        &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
         ingredients: &'scope root::Ingredients<'_>,
-        tools: &Path,
         workshop: &'scope Workshop<'_>,
     ) -> anyhow::Result<Built> {
         let Workshop { cache, progress, .. } = *workshop;
         let system = &self.lock.system;
+        let tools = scope.spawn(|| self.tools(workshop));
         let started = Instant::now();
         let root = root::make(scope, ingredients, self.work.as_deref(), cache, progress);
         let root = root.context("making the root file system")?;
@@ -139,7 +140,8 @@ impl Job {
         let started = Instant::now();
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-        let disk = disk::assemble(&self.spec(), root.folder(), tools, &self.out)?;
+        let tools = tools.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let disk = disk::assemble(&self.spec(), root.folder(), &tools, &self.out)?;
         let packages = root.discard(scope);
         let disk = disk.publish(&self.out)?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
@@ -151,11 +153,7 @@ impl Job {
     fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {
         let Workshop { store, cache, progress, .. } = *workshop;
         let packages = &self.lock.tools;
-        let made = tools::root(packages, &self.downloads(packages, workshop), store, &Stages::open(cache)?, progress);
-        made.map_err(|error| match error {
-            tools::Error::Store(source) => self.gone(source).context("fetching the tools"),
-            other => other.into(),
-        })
+        Ok(tools::root(packages, &self.downloads(packages, workshop), store, &Stages::open(cache)?, progress)?)
     }
 
     fn downloads(&self, packages: &[Package], workshop: &Workshop<'_>) -> Vec<store::Download> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -20,15 +20,20 @@ const PIECE: usize = 1 << 18;
 const END: u64 = 1024;
 
 /// Writes the tree `root` to the new file `tar`: sorted by name, with numeric owners, extended attributes and hard
-/// links, and no modification time later than `released` (seconds since 1970).
+/// links, and no modification time later than `released` (seconds since 1970). Headers are written one after the other,
+/// with room between them, and contents into that room on all processors.
 ///
 /// # Errors
 /// [`Error::Io`], also for an entry that is neither file, folder nor link.
 pub fn save(root: &Path, tar: &Path, released: i64) -> Result<(), Error> {
     let writing = |source| Error::Io { doing: "writing the archive", path: tar.to_owned(), source };
     let file = File::create(tar).map_err(writing)?;
-    let mut builder = Builder::new(BufWriter::with_capacity(1 << 20, file));
-    let mut linked = BTreeMap::new();
+    let mut headers = Headers {
+        builder: Builder::new(BufWriter::new(file.try_clone().map_err(writing)?)),
+        released,
+        linked: BTreeMap::new(),
+        contents: Vec::new(),
+    };
     for entry in WalkDir::new(root).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| Error::Io {
             doing: "listing",
@@ -36,47 +41,75 @@ pub fn save(root: &Path, tar: &Path, released: i64) -> Result<(), Error> {
             source: error.into(),
         })?;
         let inside = entry.path().strip_prefix(root).unwrap_or(entry.path());
-        append(&mut builder, entry.path(), inside, released, &mut linked).map_err(Error::io("archiving", inside))?;
+        headers.append(entry.path(), inside).map_err(Error::io("archiving", inside))?;
     }
-    let finish = |builder: Builder<BufWriter<File>>| builder.into_inner()?.flush();
-    finish(builder).map_err(writing)
+    let Headers { builder, contents, .. } = headers;
+    builder.into_inner().and_then(|mut writer| writer.flush()).map_err(writing)?;
+    parallel::each(&contents, |Content { path, position, size }| {
+        let copied = File::open(path).and_then(|from| copy(&from, 0, &file, *position, *size));
+        copied.map_err(Error::io("archiving", path))
+    })
 }
 
-fn append(
-    builder: &mut Builder<impl Write>,
-    path: &Path,
-    inside: &Path,
+/// A file whose content has its room in an archive.
+struct Content {
+    path: PathBuf,
+    position: u64,
+    size: u64,
+}
+
+/// An archive while its headers are written.
+struct Headers {
+    builder: Builder<BufWriter<File>>,
     released: i64,
-    linked: &mut BTreeMap<(u64, u64), PathBuf>,
-) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(path)?;
-    let mut header = Header::new_gnu();
-    header.set_mode(metadata.mode() & 0o7777);
-    header.set_uid(metadata.uid().into());
-    header.set_gid(metadata.gid().into());
-    header.set_mtime(u64::try_from(metadata.mtime().min(released)).unwrap_or(0));
-    header.set_size(0);
-    if metadata.is_symlink() {
-        header.set_entry_type(EntryType::Symlink);
-        return builder.append_link(&mut header, inside, fs::read_link(path)?);
-    }
-    if metadata.is_file() && metadata.nlink() > 1 {
-        if let Some(first) = linked.get(&(metadata.dev(), metadata.ino())) {
-            header.set_entry_type(EntryType::Link);
-            return builder.append_link(&mut header, inside, first);
+    /// The first name of each file that has several.
+    linked: BTreeMap<(u64, u64), PathBuf>,
+    contents: Vec<Content>,
+}
+
+impl Headers {
+    fn append(&mut self, path: &Path, inside: &Path) -> io::Result<()> {
+        let metadata = fs::symlink_metadata(path)?;
+        let mut header = Header::new_gnu();
+        header.set_mode(metadata.mode() & 0o7777);
+        header.set_uid(metadata.uid().into());
+        header.set_gid(metadata.gid().into());
+        header.set_mtime(u64::try_from(metadata.mtime().min(self.released)).unwrap_or(0));
+        header.set_size(0);
+        if metadata.is_symlink() {
+            header.set_entry_type(EntryType::Symlink);
+            return self.builder.append_link(&mut header, inside, fs::read_link(path)?);
         }
-        linked.insert((metadata.dev(), metadata.ino()), inside.to_owned());
+        if metadata.is_file() && metadata.nlink() > 1 {
+            if let Some(first) = self.linked.get(&(metadata.dev(), metadata.ino())) {
+                header.set_entry_type(EntryType::Link);
+                return self.builder.append_link(&mut header, inside, first);
+            }
+            self.linked.insert((metadata.dev(), metadata.ino()), inside.to_owned());
+        }
+        append_attributes(&mut self.builder, path)?;
+        if metadata.is_dir() {
+            header.set_entry_type(EntryType::Directory);
+            self.builder.append_data(&mut header, inside, io::empty())
+        } else if metadata.is_file() {
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(metadata.len());
+            self.builder.append_data(&mut header, inside, io::empty())?;
+            self.leave_room(path, metadata.len())
+        } else {
+            Err(io::Error::other("it is neither file, folder nor link"))
+        }
     }
-    append_attributes(builder, path)?;
-    if metadata.is_dir() {
-        header.set_entry_type(EntryType::Directory);
-        builder.append_data(&mut header, inside, io::empty())
-    } else if metadata.is_file() {
-        header.set_entry_type(EntryType::Regular);
-        header.set_size(metadata.len());
-        builder.append_data(&mut header, inside, File::open(path)?)
-    } else {
-        Err(io::Error::other("it is neither file, folder nor link"))
+
+    fn leave_room(&mut self, path: &Path, size: u64) -> io::Result<()> {
+        if size == 0 {
+            return Ok(());
+        }
+        let writer = self.builder.get_mut();
+        let position = writer.stream_position()?;
+        writer.seek(SeekFrom::Start(position + size.next_multiple_of(512)))?;
+        self.contents.push(Content { path: path.to_owned(), position, size });
+        Ok(())
     }
 }
 
@@ -136,22 +169,21 @@ pub fn restore(tar: &Path, root: &Path) -> Result<(), Error> {
     if length != end {
         return Err(reading(io::Error::other(format!("{length} bytes, expected {end}: it is not whole"))));
     }
-    parallel::each(&files, |(item, position, size)| make(item, &|to| copy_piece(&file, *position, *size, to)))?;
+    parallel::each(&files, |(item, position, size)| make(item, &|to| copy(&file, *position, to, 0, *size)))?;
     links.iter().try_for_each(|link| make(link, &nothing))?;
     // A folder's time changes with each file that comes into it.
     folders.iter().try_for_each(|item| item.date(&tree).map_err(Error::io("restoring", &item.inside)))
 }
 
-/// Copies `size` bytes of `from`, from `position` on.
-fn copy_piece(from: &File, mut position: u64, size: u64, to: &mut File) -> io::Result<()> {
-    let end = position + size;
-    let piece = |position: u64| usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
-    let mut buffer = vec![0; piece(position)];
-    while position < end {
-        let count = piece(position);
-        from.read_exact_at(&mut buffer[..count], position)?;
-        to.write_all(&buffer[..count])?;
-        position += count as u64;
+/// Copies `size` bytes of `from`, beginning at `start`, to `to`, beginning at `place`.
+fn copy(from: &File, start: u64, to: &File, place: u64, size: u64) -> io::Result<()> {
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
+    let mut done = 0;
+    while done < size {
+        let count = usize::try_from(size - done).unwrap_or(PIECE).min(PIECE);
+        from.read_exact_at(&mut buffer[..count], start + done)?;
+        to.write_all_at(&buffer[..count], place + done)?;
+        done += count as u64;
     }
     Ok(())
 }
