@@ -40,14 +40,16 @@ pub(super) fn digest(path: &Path) -> io::Result<String> {
     Ok(hexadecimal(&list.finalize()))
 }
 
-/// A digest of the inode, mode, size and times of each file, folder and link at and below `path`. No change of bytes
-/// leaves it as it is, since the kernel sets the change time (`ctime`) of its own accord. The device is left out: some
-/// file systems get another number at each mount.
+/// A digest of the inode, mode, size and times of each file, folder and link at and below `path`, and of which `boot` of the
+/// machine said so. No change of bytes leaves it as it is, since the kernel sets the change time (`ctime`) of its own
+/// accord; but what it had not written to the disk when the power was cut is known to no later boot. The device is left
+/// out: some file systems get another number at each mount.
 ///
 /// # Errors
 /// Something can't be looked at.
-pub(super) fn identity(path: &Path) -> io::Result<String> {
+pub(super) fn identity(path: &Path, boot: &str) -> io::Result<String> {
     let mut list = Sha256::new();
+    add(&mut list, boot.as_bytes());
     each(path, |inside, _, metadata| {
         add(&mut list, inside.as_os_str().as_bytes());
         add(&mut list, &metadata.mode().to_be_bytes());
@@ -63,6 +65,14 @@ pub(super) fn identity(path: &Path) -> io::Result<String> {
         Ok(())
     })?;
     Ok(hexadecimal(&list.finalize()))
+}
+
+/// Which boot of the machine this is (random(4)).
+///
+/// # Errors
+/// The kernel does not say.
+pub(super) fn boot() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
 }
 
 /// Lets others read all in the folder `path`, and run what its owner may run, but as nobody else: no program keeps a

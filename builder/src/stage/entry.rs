@@ -32,7 +32,7 @@ pub struct Record {
     pub bytes: u64,
     /// The digest of its content: SHA-256 of a file, of a folder that of a list of all in it.
     pub digest: String,
-    /// A digest of what the kernel said about its files when their bytes were last known to be right.
+    /// A digest of what the kernel said about its files when their bytes were last known to be right, and of which boot that was.
     identity: String,
 }
 
@@ -97,7 +97,8 @@ impl Entry {
         fs::metadata(self.used()).and_then(|used| used.modified()).ok()
     }
 
-    /// Writes everything but the content, which must be there, and sees to it that all of it is on the disk.
+    /// Writes everything but the content, which must be there. Nothing is synced: should a cut of power take what the kernel
+    /// has not written yet, the next boot finds that out by the digest.
     pub(super) fn complete(&self, key: &Key) -> io::Result<()> {
         let content = self.content();
         let record = Record {
@@ -105,13 +106,11 @@ impl Entry {
             made: Timestamp::now(),
             bytes: content::size(&content).bytes,
             digest: content::digest(&content)?,
-            identity: content::identity(&content)?,
+            identity: content::identity(&content, &content::boot()?)?,
         };
         fs::write(self.folder.join("inputs"), &key.inputs)?;
         fs::write(self.record(), serde_json::to_vec_pretty(&record)?)?;
-        File::create(self.used())?;
-        // A cut of power must not leave the name without the content; one sync costs less than one for each file.
-        Ok(nix::unistd::syncfs(File::open(&self.folder)?)?)
+        File::create(self.used()).map(drop)
     }
 
     fn record(&self) -> PathBuf {
@@ -177,7 +176,7 @@ impl Entry {
             return Ok(Judged::Bad("it was made from other inputs than its name says".into()));
         }
         let content = self.content();
-        let identity = content::identity(&content).map_err(told("content"))?;
+        let identity = content::boot().and_then(|boot| content::identity(&content, &boot)).map_err(told("content"))?;
         if identity == record.identity && record.bytes > SMALL && thorough == Thorough::AsNeeded {
             return Ok(Judged::Good(record));
         }
@@ -190,7 +189,7 @@ impl Entry {
             )));
         }
         let record = Record { identity, ..record };
-        // A copied or restored cache is read once. Where that can't be noted, it is read each time.
+        // A copied or restored cache is read once, and all of it once after each boot. Where that can't be noted, it is read each time.
         let _ = self.note(&record);
         Ok(Judged::Good(record))
     }

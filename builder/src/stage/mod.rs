@@ -1,12 +1,12 @@
 //! Finished stages, kept under the hash of their inputs, and the folders in which unfinished ones are made.
 //!
-//! What has its final name is whole: it was made under a temporary one, synced and renamed. Two builds that want the
-//! same stage make it once. Whatever a killed build leaves is removed by the next one. Deleting `stages/` is always
-//! safe.
+//! What has its final name is whole: it was made under a temporary one and renamed. Two builds that want the same stage
+//! make it once. Whatever a killed build leaves is removed by the next one. Deleting `stages/` is always safe.
 //!
 //! A stage is judged before it is used: one that is not what was made any more is removed, told of, and made anew. What
 //! the kernel says about its files settles that within milliseconds, the digest of its bytes where the kernel's word
-//! has changed. Bytes that rot on a disk without the kernel's knowledge are found by [`Thorough::Wholly`] alone.
+//! has changed, and once after each boot: no build waits until its stages are on the disk, so a cut of power may have
+//! taken some of their bytes. Bytes that rot on a disk without the kernel's knowledge are found by [`Thorough::Wholly`] alone.
 //!
 //! Stages of other users are used, never changed, and only where [`crate::neighbours`] says that they are trusted.
 
@@ -16,7 +16,7 @@ mod key;
 mod lock;
 mod temporary;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -148,8 +148,6 @@ impl Stages {
         make(&unfinished.content())?;
         unfinished.complete(key).map_err(Error::io("recording", unfinished.folder()))?;
         fs::rename(unfinished.folder(), entry.folder()).map_err(Error::io("naming", entry.folder()))?;
-        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(Error::io("syncing", &self.folder))?;
         match entry.take() {
             Judged::Good(_) => Ok(()),
             Judged::Absent => Err(io::Error::other("it was removed while it was made")),

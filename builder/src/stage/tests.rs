@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -168,6 +169,23 @@ fn a_stage_under_the_name_of_another_is_not_used() {
 }
 
 #[test]
+fn what_a_cut_of_power_took_is_found_by_the_next_boot() {
+    let scene = Scene::new();
+    let entry = Entry::at(scene.file().parent().unwrap().to_owned());
+    poison(&entry.content());
+    let before = |boot: &str| {
+        let path = entry.folder().join("record.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        record["identity"] = content::identity(&entry.content(), boot).unwrap().into();
+        fs::write(path, record.to_string()).unwrap();
+        entry.judge(Thorough::AsNeeded)
+    };
+    // Within one boot the kernel's word is enough, so the scene is one in which only the boot tells the difference.
+    assert!(matches!(before(&content::boot().unwrap()), Judged::Good(_)));
+    assert!(matches!(before("another boot"), Judged::Bad(_)));
+}
+
+#[test]
 fn a_copy_is_judged_by_its_bytes_once() {
     let scene = Scene::new();
     let entry = Entry::at(scene.file().parent().unwrap().to_owned());
@@ -189,7 +207,7 @@ fn a_judgement_by_all_bytes_does_not_believe_the_kernel() {
     assert!(matches!(entry.judge(Thorough::Wholly), Judged::Good(_)));
     // As rot would: other bytes, and a record that says the kernel had nothing to tell.
     poison(&entry.content());
-    let identity = content::identity(&entry.content()).unwrap();
+    let identity = content::identity(&entry.content(), &content::boot().unwrap()).unwrap();
     let record = fs::read_to_string(entry.folder().join("record.json")).unwrap();
     let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
     record["identity"] = identity.into();
