@@ -202,15 +202,19 @@ fn a_file_that_is_not_utf_8_or_not_there_is_told() {
 }
 
 #[test]
-fn the_identity_changes_with_the_content_and_not_with_its_layout_or_its_mirrors() {
+fn the_identity_changes_with_the_content_and_not_with_its_layout_or_its_snapshots() {
     let fixture = Fixture::new();
     fixture.write("recipes/hello/image/page", "hello");
     let identity = || fixture.load(None).unwrap_or_else(|error| panic!("{error}")).identity().unwrap();
     let first = identity();
     fixture.write("recipes/hello.toml", &format!("# A comment.\n{RECIPE}"));
-    fixture.write("recipes/bases/debian-13.toml", &BASE.replace("mirror.example", "other.example"));
+    let snapshot = "snapshot = \"https://past.example/{time}/debian\"\nmirrors = ";
+    fixture.write("recipes/bases/debian-13.toml", &BASE.replacen("mirrors = ", snapshot, 1));
     assert_eq!(identity(), first);
     let mut seen = vec![first];
+    // They become the machine's own package sources.
+    fixture.write("recipes/bases/debian-13.toml", &BASE.replace("mirror.example", "other.example"));
+    seen.push(identity());
     fixture.write("recipes/hello.toml", &RECIPE.replace("\"2 GB\"", "\"3 GB\""));
     seen.push(identity());
     fixture.write("recipes/bases/debian-13.toml", &BASE.replace("\"systemd\"", "\"systemd\", \"nano\""));
