@@ -243,7 +243,7 @@ impl<'a> Dpkg<'a> {
     /// Configures everything, with one program masked: each kernel, and then a trigger, would make the initramfs anew.
     fn configure_all(&self) -> Result<(), Error> {
         let stub = || {
-            let mut stub = tempfile::NamedTempFile::new()?;
+            let mut stub = tempfile::NamedTempFile::new_in(self.request.inflated)?;
             stub.write_all(b"#!/bin/sh\n")?;
             fs::set_permissions(stub.path(), Permissions::from_mode(0o755))?;
             Ok(stub.into_temp_path())
