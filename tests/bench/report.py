@@ -58,7 +58,7 @@ ratios = [
     ("cold, beside mmdebstrap, mke2fs -d, partitions", "cold", "mmdebstrap", 0.5),
     ("cold, beside mkosi", "cold", "mkosi", 0.33),
     ("one overlay file changed, beside mkosi's incremental build", "changed", "mkosi changed", 0.1),
-    ("one overlay file changed, beside mmdebstrap, mke2fs -d, partitions", "changed", "mmdebstrap", 0.1),
+    ("one overlay file changed, beside our own cold build", "changed", "cold", 0.1),
 ]
 met = lambda found, wanted: "met" if found <= wanted else "**not met**"
 for text, ours, theirs, wanted in ratios:
