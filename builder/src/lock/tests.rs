@@ -93,6 +93,7 @@ fn what_decides_no_download_leaves_a_lock_good() {
 
 #[test]
 fn a_lock_for_something_else_is_refused_with_the_file_and_key_that_changed() {
+    type Change<'a> = &'a dyn Fn(&Shelf);
     let packages = |shelf: &Shelf| shelf.change("recipes/hello.toml", "packages = [\"", "packages = [\"rsync\", \"");
     let tools = |shelf: &Shelf| shelf.change("recipes/bases/debian-13.toml", "tools = [", "tools = [\"gzip\",");
     let suites = |shelf: &Shelf| shelf.change("recipes/bases/debian-13.toml", ", \"trixie-updates\"", "");
@@ -100,7 +101,7 @@ fn a_lock_for_something_else_is_refused_with_the_file_and_key_that_changed() {
         let keys = shelf.path("recipes/bases/keys/debian-13.asc");
         fs::write(&keys, fs::read_to_string(&keys).unwrap() + "\n").unwrap();
     };
-    let changes: [(&dyn Fn(&Shelf), &str); 4] = [
+    let changes: [(Change<'_>, &str); 4] = [
         (&packages, "recipes/hello.toml: `images.firstlight/hello:1.packages`"),
         (&tools, "recipes/bases/debian-13.toml: `tools`"),
         (&suites, "recipes/bases/debian-13.toml: `sources`"),

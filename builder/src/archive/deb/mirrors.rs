@@ -174,7 +174,8 @@ mod tests {
         let urls = |user: &[&str]| {
             let user = user.iter().map(|url| (*url).to_owned()).collect();
             let mirrors = Mirrors { user, host: vec!["http://host.example/debian-security".to_owned()] };
-            mirrors.downloads(&sources(), &[package.clone()], "2026-11-20T02:00:00Z".parse().unwrap()).remove(0).urls
+            let released = "2026-11-20T02:00:00Z".parse().unwrap();
+            mirrors.downloads(&sources(), std::slice::from_ref(&package), released).remove(0).urls
         };
         let usual = [
             "http://host.example/debian-security/pool/a.deb",
