@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 /// Calls `work` with each of `things`, begun in their order, on all processors. After a failure nothing more is begun.
 ///
@@ -23,8 +23,13 @@ pub fn each<T: Sync, E: Send>(things: &[T], work: impl Fn(&T) -> Result<(), E> +
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(things.len());
     thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        workers.into_iter().try_for_each(|worker| joined(worker))
     })
+}
+
+/// What a thread gave, once it has ended; its panic goes on here.
+pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod record;
 mod root;
 
 use std::fs;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -21,6 +20,7 @@ use self::record::Records;
 use crate::archive::deb::Package;
 use crate::disk;
 use crate::lock::{self, Lock, Workshop};
+use crate::parallel;
 use crate::plan;
 use crate::progress;
 use crate::recipe::{self, Fingerprint, Loaded};
@@ -140,14 +140,15 @@ impl Job {
         let started = Instant::now();
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-        let tools = tools.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let tools = parallel::joined(tools)?;
         let disk = disk::assemble(&self.spec(), root.folder(), &tools, &self.out)?;
-        let packages = root.discard(scope);
+        // Before the image gets its name: a build that fails leaves none.
+        let root_archive = root.discard(scope).kept()?;
         let disk = disk.publish(&self.out)?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
         let size = progress::bytes(disk.image.size);
         progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
-        Ok(Built { disk, root_archive: packages.kept()?, released: self.lock.released })
+        Ok(Built { disk, root_archive, released: self.lock.released })
     }
 
     fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {

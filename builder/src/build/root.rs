@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -15,6 +14,7 @@ use firmware_checks::appliance::{self, Appliance};
 use super::containers::Kitchen;
 use crate::archive::deb::Package;
 use crate::lock::Lock;
+use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
@@ -116,10 +116,6 @@ pub fn make<'scope>(
     let log = work.path().join("finalise.log");
     finalise::finalise(&folder, overlays, lock.system.released.as_second(), &log)?;
     Ok(Root { folder, packages, work })
-}
-
-fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Lays the packages of the system into `root` below `work`: from the cache where these packages were installed before.

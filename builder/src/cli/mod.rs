@@ -7,8 +7,7 @@ mod boot;
 mod build;
 mod cache;
 mod check;
-#[path = "lock.rs"]
-mod lock_verb;
+mod lock;
 mod plan;
 mod rebuild;
 mod schema;
@@ -22,7 +21,6 @@ use clap::{Parser, Subcommand};
 
 use crate::archive::deb::Mirrors;
 use crate::disk::layout;
-use crate::lock;
 use crate::neighbours;
 use crate::recipe::{self, Loaded};
 use crate::store::{self, Network, Store};
@@ -55,7 +53,7 @@ enum Verb {
     Build(build::Build),
     Cache(cache::Cache),
     Check(check::Check),
-    Lock(lock_verb::Lock),
+    Lock(lock::Lock),
     Plan(plan::Plan),
     Schema(schema::Schema),
     Site(site::Site),
@@ -85,7 +83,7 @@ impl Archives {
     }
 
     fn lock_file(&self, recipe: &Loaded) -> PathBuf {
-        self.lock_file.clone().unwrap_or_else(|| lock::path(recipe))
+        self.lock_file.clone().unwrap_or_else(|| crate::lock::path(recipe))
     }
 }
 
@@ -135,7 +133,7 @@ fn status(error: &anyhow::Error) -> u8 {
             || cause.is::<recipe::Error>()
             || cause.is::<layout::Error>()
             || cause.is::<neighbours::Error>()
-            || cause.downcast_ref().is_some_and(lock::Error::is_input)
+            || cause.downcast_ref().is_some_and(crate::lock::Error::is_input)
             || matches!(
                 cause.downcast_ref(),
                 Some(UnknownPackage { .. } | Unmet { .. } | Unsatisfiable { .. } | Virtual { .. })

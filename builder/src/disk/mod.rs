@@ -17,7 +17,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -28,6 +27,7 @@ use tempfile::NamedTempFile;
 use self::ids::{Ids, volume_text};
 use self::layout::{Content, Layout, Part};
 use crate::image::{Artifact, raw};
+use crate::parallel;
 use crate::recipe::base::Base;
 use crate::recipe::schema;
 use crate::sandbox;
@@ -180,7 +180,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
             small()
         });
         let made = file_system(Part::Root).make_root(tools, disk.path(), root, content);
-        (made, others.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        (made, parallel::joined(others))
     });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
     table::write(disk.as_file_mut(), &layout, &ids, grub?.boot_code)?;

@@ -14,9 +14,9 @@ use firmware_checks::files;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Lock;
 use super::error::{Error, Result};
 use super::inputs::{self, Inputs};
-use super::{Lock, beside};
 use crate::archive::deb::{Package, Solution};
 use crate::recipe::Loaded;
 use crate::recipe::schema::ContainerImage;
@@ -268,7 +268,7 @@ fn compare(recipe: &Loaded, lock: &Path, locked: &[Artifact], now: &[Artifact]) 
     match locked.iter().zip(now).find(|(locked, now)| locked != now) {
         None => Ok(()),
         Some((locked, now)) => Err(Error::Artifact {
-            path: beside(&recipe.path, &now.path),
+            path: recipe.folder.join(&now.path),
             what: format!("the archive of container image `{}`", now.name),
             expected: locked.sha256.clone(),
             found: now.sha256.clone(),

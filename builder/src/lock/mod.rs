@@ -13,7 +13,7 @@ mod inputs;
 mod make;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -57,17 +57,13 @@ impl Lock {
 #[must_use]
 pub fn path(recipe: &Loaded) -> PathBuf {
     let stem = recipe.path.file_stem().unwrap_or_default().to_string_lossy();
-    beside(&recipe.path, &format!("{stem}.{}.lock", recipe.base.name))
+    recipe.path.with_file_name(format!("{stem}.{}.lock", recipe.base.name))
 }
 
 /// A lock in one line, for a person.
 #[must_use]
 pub fn summary(recipe: &Loaded, lock: &Lock) -> String {
     format!("{} packages of {}, as of {}", lock.system.packages.len(), recipe.base.name, lock.released)
-}
-
-fn beside(path: &Path, name: &str) -> PathBuf {
-    path.parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
 }
 
 #[cfg(test)]
