@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::archive::deb::Package;
 use crate::progress::Progress;
-use crate::rootfs::{self, extract};
+use crate::rootfs::deb::{self, extract};
+use crate::rootfs::item::Owners;
 use crate::stage::{self, Key, Stages};
 use crate::store::{self, Download, Store};
 
@@ -16,7 +17,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// A package can't be unpacked.
     #[error("making the tools root")]
-    Unpack(#[from] rootfs::DebError),
+    Unpack(#[from] deb::PackageError),
     /// It can't be kept.
     #[error("making the tools root")]
     Stage(#[from] stage::Error),
@@ -42,6 +43,6 @@ pub fn root(
             fetched.tell(progress);
         }
         let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
-        Ok(extract::extract_all(&debs, folder, extract::Owners::Root)?)
+        Ok(extract::extract_all(&debs, folder, Owners::Root)?)
     })
 }

@@ -15,7 +15,8 @@ use firstlight::archive::deb::{Archive, Error, Keyring, Mirrors, Wanted, solve};
 use firstlight::progress::Progress;
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema::Target;
-use firstlight::rootfs::extract::{Owners, extract_all};
+use firstlight::rootfs::deb::extract::extract_all;
+use firstlight::rootfs::item::Owners;
 use firstlight::sandbox::set_program;
 use firstlight::store::Store;
 

@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use firstlight::rootfs::extract::{Owners, extract_all};
+use firstlight::rootfs::deb::extract::extract_all;
+use firstlight::rootfs::item::Owners;
 use firstlight::sandbox::{self, Sandbox, userns};
 
 /// The word that makes this program the one under test.

@@ -13,8 +13,8 @@ use crate::platform::docker::{PROBE_IMAGE, Prepared};
 use crate::progress::Progress;
 use crate::recipe::schema::ContainerImage;
 use crate::recipe::{Fingerprint, Loaded};
-use crate::rootfs;
-use crate::rootfs::extract::{self, Owners};
+use crate::rootfs::deb::{self, extract};
+use crate::rootfs::item::Owners;
 use crate::stage::{self, Key, Stages};
 
 /// A container image could not be prepared.
@@ -46,7 +46,7 @@ pub enum Error {
         /// The image.
         name: String,
         /// Why.
-        source: rootfs::DebError,
+        source: deb::PackageError,
     },
     /// It could not be kept in the cache.
     #[error(transparent)]

@@ -19,9 +19,9 @@ use crate::platform::docker::{self, Prepared, Project};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::rootfs::archive;
+use crate::rootfs::deb::install;
 use crate::rootfs::finalise;
-use crate::rootfs::install::{self, EarlyFile};
-use crate::rootfs::overlay::Overlay;
+use crate::rootfs::overlay::{EarlyFile, Overlay};
 use crate::stage::{Key, Stages, Temporary, work_folder};
 use crate::store::Store;
 

@@ -10,7 +10,7 @@ use tar::{Builder, EntryType, Header};
 use walkdir::WalkDir;
 
 use super::Error;
-use super::extract::{self, Failure, Item, Kind, Owners};
+use super::item::{self, Failure, Item, Kind, Owners};
 use super::tree::Tree;
 use crate::parallel;
 
@@ -118,7 +118,7 @@ fn append_attributes(builder: &mut Builder<impl Write>, path: &Path) -> io::Resu
     for name in xattr::list(path)? {
         let text = name.to_str().ok_or_else(|| io::Error::other("an extended attribute's name is not UTF-8"))?;
         if let Some(value) = xattr::get(path, &name)? {
-            attributes.insert(format!("{}{text}", extract::XATTR_HEX), hex(&value).into_bytes());
+            attributes.insert(format!("{}{text}", item::XATTR_HEX), hex(&value).into_bytes());
         }
     }
     if attributes.is_empty() {

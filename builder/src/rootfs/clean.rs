@@ -5,9 +5,8 @@ use std::path::Path;
 use super::Error;
 use super::tree::{Owner, Tree};
 
-/// Files that tools leave behind: logs, locks, caches, and copies of what was before the last change. `*` stands for
-/// any part of a name.
-const LEFT_BEHIND: [&str; 21] = [
+/// Files that tools of every distribution leave behind: locks, caches, and copies of what was before the last change.
+const LEFT_BEHIND: [&str; 10] = [
     "etc/.pwd.lock",
     "etc/group-",
     "etc/gshadow-",
@@ -15,19 +14,8 @@ const LEFT_BEHIND: [&str; 21] = [
     "etc/shadow-",
     "etc/subgid-",
     "etc/subuid-",
-    "var/cache/apt/*.bin",
-    "var/cache/apt/archives/lock",
-    "var/cache/debconf/*-old",
     "var/cache/ldconfig/aux-cache",
-    "var/lib/apt/lists/lock",
     "var/lib/dbus/machine-id",
-    "var/lib/dpkg/*-old",
-    "var/lib/dpkg/lock*",
-    "var/lib/dpkg/triggers/Lock",
-    "var/log/alternatives.log",
-    "var/log/apt/*",
-    "var/log/bootstrap.log",
-    "var/log/dpkg.log",
     "var/log/fontconfig.log",
 ];
 
@@ -35,7 +23,7 @@ const LEFT_BEHIND: [&str; 21] = [
 const EACH_MACHINES_OWN: [&str; 3] =
     ["etc/ssh/ssh_host_*", "var/lib/systemd/credential.secret", "var/lib/systemd/random-seed"];
 
-/// Removes what dpkg, apt and maintainer scripts leave behind.
+/// Removes what tools leave behind, whichever the family of the packages.
 pub(super) fn after_install(tree: &Tree) -> Result<(), Error> {
     remove(tree, &LEFT_BEHIND)?;
     each_machines_own(tree)
@@ -49,7 +37,8 @@ pub(super) fn each_machines_own(tree: &Tree) -> Result<(), Error> {
     tree.write(path, b"", 0o644, Owner::ROOT).map_err(Error::io("writing", path))
 }
 
-fn remove(tree: &Tree, patterns: &[&str]) -> Result<(), Error> {
+/// Removes the files of `patterns`, in whose last part `*` stands for any part of a name.
+pub(super) fn remove(tree: &Tree, patterns: &[&str]) -> Result<(), Error> {
     for pattern in patterns {
         let (folder, pattern) = pattern.rsplit_once('/').unwrap_or(("", pattern));
         let folder = Path::new(folder);
@@ -80,15 +69,16 @@ mod tests {
     fn keys_seeds_and_logs_go_and_their_neighbours_stay() {
         let root = tempfile::tempdir().unwrap();
         let files = ["etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_config", "etc/shadow-", "etc/shadow", "etc/machine-id"];
-        for file in files.iter().chain(&["var/lib/dpkg/status", "var/lib/dpkg/status-old", "var/log/apt/eipp.log.xz"]) {
+        for file in files.iter().chain(&["var/lib/dbus/machine-id", "var/cache/ldconfig/aux-cache"]) {
             let path = root.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();
         }
         after_install(&Tree::open(root.path()).unwrap()).unwrap();
         let is_there = |file: &str| root.path().join(file).exists();
-        assert!(["etc/ssh/ssh_config", "etc/shadow", "var/lib/dpkg/status"].into_iter().all(is_there));
-        let gone = ["etc/ssh/ssh_host_rsa_key", "etc/shadow-", "var/lib/dpkg/status-old", "var/log/apt/eipp.log.xz"];
+        assert!(["etc/ssh/ssh_config", "etc/shadow"].into_iter().all(is_there));
+        let gone =
+            ["etc/ssh/ssh_host_rsa_key", "etc/shadow-", "var/lib/dbus/machine-id", "var/cache/ldconfig/aux-cache"];
         assert!(!gone.into_iter().any(is_there));
         assert_eq!(fs::read(root.path().join("etc/machine-id")).unwrap(), b"");
     }

@@ -3,20 +3,15 @@
 pub mod accounts;
 pub mod archive;
 mod clean;
-mod control;
-mod deb;
-pub mod extract;
+pub mod deb;
 pub mod finalise;
-mod inflate;
-pub mod install;
+pub mod item;
 pub mod overlay;
-mod sources;
 pub mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use deb::Error as DebError;
 pub use overlay::Error as OverlayError;
 
 use crate::sandbox;
@@ -26,7 +21,7 @@ use crate::sandbox;
 pub enum Error {
     /// A package could not be read or extracted.
     #[error(transparent)]
-    Deb(#[from] DebError),
+    Deb(#[from] deb::PackageError),
     /// An overlay could not be used.
     #[error(transparent)]
     Overlay(#[from] OverlayError),

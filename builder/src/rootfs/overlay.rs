@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
 use super::accounts::Accounts;
-use super::install::EarlyFile;
 use super::tree::{Owner, Tree, set_mode};
 use declared::Declared;
 
@@ -82,6 +81,18 @@ enum Entry {
     Folder,
     File { content: Vec<u8>, executable: bool },
     Link(PathBuf),
+}
+
+/// A file that must be there before packages are configured, because one of them builds something from it: `fstab`
+/// and the configuration of the initramfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlyFile {
+    /// Its path below the root.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 impl Overlay {

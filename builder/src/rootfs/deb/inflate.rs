@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::deb::{self, Error, Member};
+use super::package::{self, Error, Member};
 
 /// An ar archive's first bytes, and the first member of a package (`deb(5)`), in full.
 const START: &[u8] = b"!<arch>\ndebian-binary   0           0     0     100644  4         `\n2.0\n";
@@ -96,7 +96,7 @@ fn inflate(job: &Job) -> Result<(), Error> {
     for member in [Member::Control, Member::Data] {
         let header = file.stream_position().map_err(write)?;
         file.seek(SeekFrom::Current(HEADER)).map_err(write)?;
-        let size = deb::with_member(&job.deb, member, |tar| {
+        let size = package::with_member(&job.deb, member, |tar| {
             let damaged = |error: io::Error| Error::Format { deb: job.deb.clone(), reason: error.to_string() };
             let mut piece = vec![0; PIECE];
             let mut size = 0;
@@ -150,7 +150,7 @@ mod tests {
             tar.read_to_end(&mut all).unwrap();
             Ok(all)
         };
-        deb::with_member(deb, member, read).unwrap()
+        package::with_member(deb, member, read).unwrap()
     }
 
     #[test]

@@ -1,6 +1,8 @@
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use tar::EntryType;
 
 use super::*;
 

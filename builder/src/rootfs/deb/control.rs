@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
-use super::deb::{self, Error, Member};
+use super::package::{self, Error, Member};
 
 /// Relations by name: all of the outer list must hold, each by one of its alternatives. Versions were judged by apt.
 pub(super) type Relations = Vec<Vec<String>>;
@@ -22,7 +22,7 @@ pub(super) struct Control {
 /// Reads the control file of `deb`.
 pub(super) fn read(deb: &Path) -> Result<Control, Error> {
     let format = |reason: String| Error::Format { deb: deb.to_owned(), reason };
-    deb::with_member(deb, Member::Control, |tar| {
+    package::with_member(deb, Member::Control, |tar| {
         let mut archive = tar::Archive::new(tar);
         for entry in archive.entries().map_err(|error| format(error.to_string()))? {
             let mut entry = entry.map_err(|error| format(error.to_string()))?;

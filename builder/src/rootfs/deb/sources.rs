@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use super::tree::{Owner, Tree};
 use crate::recipe::base::Base;
+use crate::rootfs::Error;
+use crate::rootfs::tree::{Owner, Tree};
 
 /// Writes `/etc/apt/sources.list.d/DISTRIBUTION.sources` (sources.list (5), deb822 style).
 pub(super) fn write(base: &Base, tree: &Tree) -> Result<(), Error> {

@@ -10,15 +10,16 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::accounts::Accounts;
-use super::clean;
 use super::control::{self, Control, Set};
-use super::extract::{self, Owners};
 use super::inflate::{Inflating, Job};
-use super::tree::{Owner, Tree, set_mode};
-use super::{DebError, Error, sources};
+use super::{PackageError, clean, extract, sources};
 use crate::archive::deb::{Package, Solution};
 use crate::recipe::base::Base;
+use crate::rootfs::Error;
+use crate::rootfs::accounts::Accounts;
+use crate::rootfs::item::Owners;
+use crate::rootfs::overlay::EarlyFile;
+use crate::rootfs::tree::{Owner, Tree, set_mode};
 use crate::sandbox::Sandbox;
 
 /// Where the packages are seen inside; on a tmpfs, so that it leaves no trace.
@@ -28,18 +29,6 @@ const UPDATE_INITRAMFS: &str = "usr/sbin/update-initramfs";
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// invoke-rc.d (8): 101 says that no action is allowed.
 const NOTHING_STARTS: &[u8] = b"#!/bin/sh\nexit 101\n";
-
-/// A file that must be there before packages are configured, because one of them builds something from it: `fstab`
-/// and the configuration of the initramfs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlyFile {
-    /// Its path below the root.
-    pub path: PathBuf,
-    /// What it holds.
-    pub content: Vec<u8>,
-    /// Permission bits.
-    pub mode: u32,
-}
 
 /// What [`install`] is to do.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +91,7 @@ struct Packages<'a> {
     set: &'a Set<'a>,
     essential: &'a [usize],
     /// Waits until one has been inflated.
-    wait: &'a dyn Fn(usize) -> Result<(), DebError>,
+    wait: &'a dyn Fn(usize) -> Result<(), PackageError>,
 }
 
 fn install_inflated(request: &Request<'_>, packages: &Packages<'_>, root: &Path) -> Result<(), Error> {
@@ -223,11 +212,11 @@ fn give_to_apt(tree: &Tree) -> Result<(), Error> {
 struct Dpkg<'a> {
     sandbox: Sandbox,
     request: &'a Request<'a>,
-    wait: &'a dyn Fn(usize) -> Result<(), DebError>,
+    wait: &'a dyn Fn(usize) -> Result<(), PackageError>,
 }
 
 impl<'a> Dpkg<'a> {
-    fn new(request: &'a Request<'a>, root: &Path, wait: &'a dyn Fn(usize) -> Result<(), DebError>) -> Self {
+    fn new(request: &'a Request<'a>, root: &Path, wait: &'a dyn Fn(usize) -> Result<(), PackageError>) -> Self {
         let released = request.solution.released.as_second().to_string();
         let sandbox = Sandbox::new(root).log(request.log).env("SOURCE_DATE_EPOCH", &released);
         Self { sandbox: sandbox.bind_ro(request.inflated, DEBS), request, wait }
