@@ -8,7 +8,7 @@ use firmware_checks::document::{KeyPath, Problem};
 use firmware_checks::requirements::{Boot, Clock, Need, Owner, Port, Requirements, TlsMode};
 use serde::Serialize;
 
-use crate::archive::deb::Solution;
+use crate::archive::Solution;
 use crate::disk::layout::{self, Content, Layout, MIB, Part};
 use crate::lock::Lock;
 use crate::progress;
@@ -263,7 +263,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::archive::deb::Package;
+    use crate::archive::Package;
     use crate::recipe::schema::Disk;
 
     fn package(name: &str, size: u64) -> Package {

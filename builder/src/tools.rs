@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::archive::deb::Package;
+use crate::archive::Package;
 use crate::progress::Progress;
 use crate::rootfs::deb::{self, extract};
 use crate::rootfs::item::Owners;

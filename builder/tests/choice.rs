@@ -11,7 +11,7 @@ use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 use fastrand::Rng;
-use firstlight::archive::deb::{Archive, Error, Keyring, Mirrors, Wanted, solve};
+use firstlight::archive::{Archive, Error, Keyring, Mirrors, Wanted};
 use firstlight::progress::Progress;
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema::Target;
@@ -67,7 +67,7 @@ fn owned(names: &[&str]) -> Vec<String> {
 impl Court {
     fn ours(&self, packages: &[String], essential: bool) -> Result<BTreeSet<String>, Error> {
         let wanted = Wanted { packages, recommends: false, essential };
-        let solution = solve(&self.archive, &self.tools, &wanted)?;
+        let solution = self.archive.solve(&self.tools, &wanted)?;
         Ok(solution.packages.iter().map(|package| format!("{}={}", package.name, package.version)).collect())
     }
 
@@ -89,7 +89,7 @@ impl Court {
                 let theirs = reasons(told).into_iter().filter_map(|line| line.split_whitespace().next());
                 assert_eq!(providers.iter().map(String::as_str).collect::<BTreeSet<_>>(), theirs.collect(), "{about}");
             }
-            (Err(Error::Unsatisfiable { explanation }), Err(told)) => {
+            (Err(Error::Unsatisfiable { explanation, .. }), Err(told)) => {
                 for reason in reasons(told) {
                     assert!(explanation.contains(reason.trim_start()), "{about}: expected `{reason}` in {explanation}");
                 }

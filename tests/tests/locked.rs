@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use end_to_end::{image, judge, mirror::Mirror};
-use firstlight::archive::deb::Package;
+use firstlight::archive::Package;
 use firstlight::lock::{self, Lock};
 use firstlight::recipe::{self, Loaded};
 use firstlight::store::Store;

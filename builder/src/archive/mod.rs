@@ -1,3 +1,25 @@
-//! What a package archive is.
+//! What a package archive is: which packages a base may be made of, from indices that were verified, and which of them its
+//! distribution would install.
+//!
+//! What both families share is here; [`Archive`] is the one or the other.
 
-pub mod deb;
+mod ask;
+mod deb;
+mod error;
+mod family;
+#[cfg(test)]
+mod fixture;
+mod mirrors;
+mod package;
+mod rpm;
+mod signature;
+mod solution;
+mod solution_cache;
+
+pub use error::{Error, Result};
+pub use family::{Archive, IndexRead, compare_versions};
+pub use mirrors::Mirrors;
+pub use package::Package;
+pub use signature::Keyring;
+pub use solution::{Solution, Wanted};
+pub use solution_cache::solve_once;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::archive::deb::{Package, Solution};
+use crate::archive::{Package, Solution};
 use crate::platform::container::{self, Config, Layer};
 use crate::platform::docker::{PROBE_IMAGE, Prepared};
 use crate::progress::Progress;

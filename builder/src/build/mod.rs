@@ -17,7 +17,7 @@ use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 
 use self::record::Records;
-use crate::archive::deb::Package;
+use crate::archive::Package;
 use crate::disk;
 use crate::lock::{self, Lock, Workshop};
 use crate::parallel;

@@ -12,7 +12,7 @@ use anyhow::Context;
 use firmware_checks::appliance::{self, Appliance};
 
 use super::containers::Kitchen;
-use crate::archive::deb::Package;
+use crate::archive::Package;
 use crate::lock::Lock;
 use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};

@@ -71,7 +71,12 @@ impl Lock {
     fn lock(&self, recipe: &Loaded, workshop: &Workshop<'_>) -> anyhow::Result<()> {
         let path = self.archives.lock_file(recipe);
         let tell = |before: Option<&lock::Lock>, after: &lock::Lock, written: bool| {
-            self.tell(&Outcome { lock: &path, base: &recipe.base.name, written, diff: lock::diff(before, after) })
+            self.tell(&Outcome {
+                lock: &path,
+                base: &recipe.base.name,
+                written,
+                diff: lock::diff(recipe.base.family, before, after),
+            })
         };
         let before = match lock::read(&path, recipe) {
             Ok(Some(lock)) if !self.update && !self.diff => {

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::archive::deb::Mirrors;
+use crate::archive::Mirrors;
 use crate::disk::layout;
 use crate::neighbours;
 use crate::recipe::{self, Loaded};
@@ -128,7 +128,7 @@ impl Cli {
 /// The exit status that stands for `error`: 1 where anything in its chain is the user's input, else 2.
 fn status(error: &anyhow::Error) -> u8 {
     let theirs = |cause: &(dyn std::error::Error + 'static)| {
-        use crate::archive::deb::Error::{UnknownPackage, Unmet, Unsatisfiable, Virtual};
+        use crate::archive::Error::{UnknownPackage, Unmet, Unsatisfiable, Virtual};
         cause.is::<BadInput>()
             || cause.is::<recipe::Error>()
             || cause.is::<layout::Error>()

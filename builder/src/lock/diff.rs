@@ -7,12 +7,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Lock;
-use crate::archive::deb::{Package, compare_versions};
+use crate::archive::{Package, compare_versions};
 use crate::progress;
+use crate::recipe::base::Family;
 
 /// The difference of two locks of one recipe. Its JSON form is for scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diff {
+    /// How versions compare.
+    #[serde(skip)]
+    pub family: Family,
     /// When the archive of the first was as it says; none where there was no lock.
     pub from: Option<Timestamp>,
     /// When the archive of the second was.
@@ -48,9 +52,9 @@ impl Diff {
     }
 }
 
-/// What `after` has that `before` has not, and the reverse.
+/// What `after` has that `before` has not, and the reverse; both of a base of this family.
 #[must_use]
-pub fn diff(before: Option<&Lock>, after: &Lock) -> Diff {
+pub fn diff(family: Family, before: Option<&Lock>, after: &Lock) -> Diff {
     let old = before.map(Lock::packages).unwrap_or_default();
     let new = after.packages();
     let mut changes: BTreeMap<&str, Change> = BTreeMap::new();
@@ -65,6 +69,7 @@ pub fn diff(before: Option<&Lock>, after: &Lock) -> Diff {
     }
     let bytes = |list: &[Package]| list.iter().map(|package| package.size).sum();
     Diff {
+        family,
         from: before.map(|lock| lock.released),
         to: after.released,
         bytes_before: bytes(&old),
@@ -95,7 +100,8 @@ impl fmt::Display for Diff {
                 (before, "") => writeln!(f, "  removed    {name} {before}  ({size})")?,
                 (before, after) if before == after => writeln!(f, "  rebuilt    {name} {after}  ({size})")?,
                 (before, after) => {
-                    let word = if compare_versions(before, after).is_lt() { "upgraded" } else { "downgraded" };
+                    let word =
+                        if compare_versions(self.family, before, after).is_lt() { "upgraded" } else { "downgraded" };
                     writeln!(f, "  {word:<10} {name} {before} -> {after}  ({size})")?;
                 }
             }

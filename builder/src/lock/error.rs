@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::archive::deb;
+use crate::archive;
 use crate::recipe;
 use crate::recipe::identity::Unreadable;
 use crate::{stage, store, tools};
@@ -77,14 +77,14 @@ pub enum Error {
     Unreadable(#[from] Unreadable),
     /// The archive can't be used, or no set of packages fits.
     #[error("resolving the recipe")]
-    Archive(#[from] deb::Error),
+    Archive(#[from] archive::Error),
     /// The recipe names a package that the base does not have.
     #[error("resolving the recipe")]
     Recipe(#[from] recipe::Error),
-    /// The tools root, whose apt chooses, can't be made.
+    /// The tools root, whose solver chooses, can't be made.
     #[error("resolving the recipe")]
     Tools(#[from] tools::Error),
-    /// apt's choice can't be kept.
+    /// The solver's choice can't be kept.
     #[error("resolving the recipe")]
     Stage(#[from] stage::Error),
     /// A locked package can't be had.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::Lock;
 use super::error::{Error, Result};
 use super::inputs::{self, Inputs};
-use crate::archive::deb::{Package, Solution};
+use crate::archive::{Package, Solution};
 use crate::recipe::Loaded;
 use crate::recipe::schema::ContainerImage;
 use crate::store;

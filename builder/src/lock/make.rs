@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::error::{Error, Result};
 use super::file::{Artifact, Index};
 use super::{Lock, inputs};
-use crate::archive::deb::{self, Archive, Keyring, Mirrors, Wanted};
+use crate::archive::{self, Archive, Keyring, Mirrors, Wanted};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::stage::Stages;
@@ -43,7 +43,7 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
     let tools = archive.closure(&recipe.base.tools)?;
     let root = tools::root(&tools, &archive.downloads(&tools), store, &stages, progress)?;
     let solve = |wanted: &Wanted<'_>| {
-        let solution = deb::solve_once(&archive, &root, wanted, &stages, progress);
+        let solution = archive::solve_once(&archive, &root, wanted, &stages, progress);
         solution.map_err(|error| unknown(recipe, &error).unwrap_or_else(|| error.into()))
     };
     let wanted = Wanted { packages: &recipe.packages(), recommends: false, essential: true };
@@ -65,14 +65,14 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
 }
 
 /// A package that is unknown, or only provided by others, is told at the line of the recipe that names it.
-fn unknown(recipe: &Loaded, error: &deb::Error) -> Option<Error> {
+fn unknown(recipe: &Loaded, error: &archive::Error) -> Option<Error> {
     let problem = match error {
-        deb::Error::UnknownPackage { name, place, nearest } => {
+        archive::Error::UnknownPackage { name, place, nearest } => {
             Problem::value(recipe.names_package(name)?, format!("there is no package `{name}`"))
                 .label(format!("not in {place}"))
                 .perhaps(nearest.as_ref().map(|near| format!("did you mean `{near}`?")))
         }
-        deb::Error::Virtual { name, providers } => {
+        archive::Error::Virtual { name, providers } => {
             Problem::value(recipe.names_package(name)?, format!("no package is called `{name}`"))
                 .label(format!("{} packages provide it", providers.len()))
                 .hint(format!("name one of them: {}", providers.join(", ")))
@@ -83,14 +83,14 @@ fn unknown(recipe: &Loaded, error: &deb::Error) -> Option<Error> {
 }
 
 fn indices(recipe: &Loaded, archive: &Archive) -> Vec<Index> {
-    let index = |read: deb::IndexRead<'_>| Index {
+    let index = |read: archive::IndexRead<'_>| Index {
         archive: recipe.base.sources[read.source].archive.clone(),
         suite: read.suite.to_owned(),
         path: read.path.to_owned(),
         released: read.released,
         sha256: read.sha256.to_owned(),
     };
-    let mut indices: Vec<Index> = archive.indices().map(index).collect();
+    let mut indices: Vec<Index> = archive.indices().into_iter().map(index).collect();
     indices.sort();
     indices
 }

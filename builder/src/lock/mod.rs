@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::archive::deb::{Package, Solution};
+use crate::archive::{Package, Solution};
 use crate::recipe::Loaded;
 pub use diff::{Diff, diff};
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::recipe::base::Family;
 use crate::recipe::{self, Loaded};
 
 const DIGEST: &str = "b235129b2f112a45ba1a35dec8bfb007b9e655f764fd2ab92f64721cb078e6fd";
@@ -158,10 +159,10 @@ fn what_locking_anew_would_change_is_told_package_by_package() {
     let shelf = Shelf::new();
     let (recipe, mut after) = (shelf.load(), lock(&shelf.load()));
     let before = lock(&recipe);
-    assert!(diff(Some(&before), &after).is_empty());
+    assert!(diff(Family::Deb, Some(&before), &after).is_empty());
     after.system.packages[0] = Package { size: 3_000_000, ..Package::named("udev", "10") };
     after.images[0].1.packages = vec![Package::named("curl", "8")];
-    let told = diff(Some(&before), &after).to_string();
+    let told = diff(Family::Deb, Some(&before), &after).to_string();
     let expected = "  added      curl 8  (+1 kB)\n  removed    nginx 1  (-1 kB)\n  \
                     upgraded   udev 2 -> 10  (+3 MB)\n  1 added, 1 removed, 1 changed; 3 MB instead of 3 kB\n";
     assert_eq!(told, expected);

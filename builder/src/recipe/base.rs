@@ -45,6 +45,8 @@ pub struct Base {
 pub enum Family {
     /// dpkg and apt.
     Deb,
+    /// rpm and dnf.
+    Rpm,
 }
 
 /// One archive with the suites that are taken from it.
@@ -56,9 +58,11 @@ pub struct Source {
     pub archive: String,
     /// Base URLs, in order of preference.
     pub mirrors: Vec<String>,
-    /// Suites, such as `trixie` and `trixie-updates`.
+    /// Suites, such as `trixie` and `trixie-updates`; of RPMs the folders below a mirror that hold `repodata/`, such as
+    /// `BaseOS/x86_64/os`.
     pub suites: Vec<String>,
-    /// Components, such as `main`.
+    /// Components, such as `main`; of RPMs there are none.
+    #[serde(default)]
     pub components: Vec<String>,
     /// The distribution's snapshot service for this archive, asked last for packages that are locked and no longer on any
     /// mirror: a URL in which `{time}` stands for the time, as in `20261120T021110Z`.

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use firstlight::archive::deb::{Archive, Package};
+use firstlight::archive::{Archive, Package};
 use firstlight::recipe::base::Base;
 
 /// An empty folder below `target/`. It stays after the tests, since what a static holds is never dropped; the next run

@@ -7,7 +7,7 @@ use super::deb822;
 
 /// The base URLs of binary packages in `sources.list` and `sources.list.d/` below `folder` (`/etc/apt`), in apt's order. Only HTTP
 /// and HTTPS count. What can't be read is left out: these are suggestions, and every byte is verified anyway.
-pub(super) fn read(folder: &Path) -> Vec<String> {
+pub fn read(folder: &Path) -> Vec<String> {
     let mut files = vec![folder.join("sources.list")];
     let parts = fs::read_dir(folder.join("sources.list.d")).into_iter().flatten();
     let mut parts: Vec<PathBuf> = parts.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();

@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::error::{Error, Result};
 use super::index::{Index, Row};
-use super::mirrors::Mirrors;
-use super::package::Package;
 use super::relation;
-use super::signature::Keyring;
 use super::suite::{self, IndexFile, Query, Suite};
+use crate::archive::{Error, IndexRead, Keyring, Mirrors, Package, Result};
 use crate::progress::Progress;
 use crate::recipe::base::Base;
 use crate::store::{self, Download, Store};
@@ -41,21 +38,6 @@ pub(super) struct Located {
     /// The unpacked file in the store.
     pub file: PathBuf,
     sha256: String,
-}
-
-/// An index that an archive was read from.
-#[derive(Clone, Copy, Debug)]
-pub struct IndexRead<'a> {
-    /// Which of the base's sources it belongs to.
-    pub source: usize,
-    /// Its suite.
-    pub suite: &'a str,
-    /// Its path below the suite, unpacked.
-    pub path: &'a str,
-    /// When the suite's Release was made.
-    pub released: Timestamp,
-    /// SHA-256 of the unpacked index.
-    pub sha256: &'a str,
 }
 
 /// Where a package stands: which index, which row.
@@ -130,12 +112,6 @@ impl Archive {
         self.by_name.len()
     }
 
-    /// Whether its indices name no package.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
-    }
-
     /// What to fetch for these packages.
     #[must_use]
     pub fn downloads(&self, packages: &[Package]) -> Vec<Download> {
@@ -158,6 +134,12 @@ impl Archive {
     pub fn newest(&self, name: &str) -> Result<Package> {
         let place = self.newest_place(name).ok_or_else(|| self.unknown(name))?;
         self.package(place)
+    }
+
+    /// Whether its indices have exactly this package.
+    #[must_use]
+    pub fn has(&self, package: &Package) -> bool {
+        self.named(&package.name).iter().any(|place| self.package(*place).is_ok_and(|found| found == *package))
     }
 
     /// Names of the essential packages, sorted.

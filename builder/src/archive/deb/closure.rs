@@ -4,9 +4,8 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use super::archive::{Archive, Place};
 use super::deb822;
-use super::error::{Error, Result};
-use super::package::Package;
 use super::relation::{self, Relation};
+use crate::archive::{Error, Package, Result};
 
 impl Archive {
     /// These packages with all that they depend on (`Pre-Depends`, `Depends`), sorted by name: of alternatives the one that is

@@ -6,94 +6,16 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use openpgp::cert::{Cert, CertBuilder, CertRevocationBuilder};
-use openpgp::policy::StandardPolicy;
-use openpgp::serialize::stream::{Message, Signer};
-use openpgp::serialize::{Serialize, SerializeInto};
-use openpgp::types::{HashAlgorithm, ReasonForRevocation};
-use sequoia_openpgp as openpgp;
+use sequoia_openpgp::types::HashAlgorithm;
 
-use super::{Keyring, Mirrors};
+use crate::archive::fixture::{Key, sign};
+use crate::archive::{Keyring, Mirrors};
 use crate::mirror::Mirror;
 use crate::recipe::base::{Base, Source};
 use crate::store::{Network, Store, digest_of};
 
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
-
-/// A certificate with its secret parts: a primary key and a subkey that signs, as Debian's are.
-#[derive(Clone)]
-pub(super) struct Key {
-    pub cert: Cert,
-}
-
-impl Key {
-    pub fn new() -> Self {
-        Self::made(SystemTime::now() - 900 * DAY, None)
-    }
-
-    pub fn made(created: SystemTime, validity: Option<Duration>) -> Self {
-        let builder = CertBuilder::new()
-            .set_creation_time(created)
-            .set_validity_period(validity)
-            .add_userid("Archive <archive@example.org>")
-            .add_signing_subkey();
-        Self { cert: builder.generate().unwrap().0 }
-    }
-
-    pub fn revoked(&self, reason: ReasonForRevocation) -> Self {
-        let mut signer = self.cert.primary_key().key().clone().parts_into_secret().unwrap().into_keypair().unwrap();
-        let revocation = CertRevocationBuilder::new()
-            .set_signature_creation_time(SystemTime::now() - DAY)
-            .unwrap()
-            .set_reason_for_revocation(reason, b"test")
-            .unwrap()
-            .build(&mut signer, &self.cert, None)
-            .unwrap();
-        Self { cert: self.cert.clone().insert_packets(revocation).unwrap().0 }
-    }
-
-    pub fn armored(&self) -> String {
-        String::from_utf8(self.cert.armored().to_vec().unwrap()).unwrap()
-    }
-
-    /// As gpgv reads it.
-    pub fn binary(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.cert.serialize(&mut bytes).unwrap();
-        bytes
-    }
-
-    pub fn sign(&self, text: &str) -> String {
-        sign(text, &[self], HashAlgorithm::SHA256, SystemTime::now() - 300 * DAY)
-    }
-}
-
-/// A clear-signed message with a signature of each key's subkey.
-pub(super) fn sign(text: &str, keys: &[&Key], hash: HashAlgorithm, at: SystemTime) -> String {
-    // As of the time of signing, and of a time when SHA-1 was still in use.
-    let policy = StandardPolicy::at(at);
-    let pairs = keys.iter().map(|key| {
-        let found = key.cert.keys().with_policy(&policy, at).secret().subkeys().for_signing().next().unwrap();
-        found.key().clone().into_keypair().unwrap()
-    });
-    let mut sink = Vec::new();
-    let mut signer: Option<Signer> = None;
-    let message = Message::new(&mut sink);
-    let mut pairs: Vec<_> = pairs.collect();
-    let first = pairs.remove(0);
-    signer.replace(Signer::new(message, first).unwrap().cleartext().creation_time(at).hash_algo(hash).unwrap());
-    let mut signer = signer.unwrap();
-    for pair in pairs {
-        signer = signer.add_signer(pair).unwrap();
-    }
-    let mut writer = signer.build().unwrap();
-    writer.write_all(text.as_bytes()).unwrap();
-    writer.finalize().unwrap();
-    String::from_utf8(sink).unwrap()
-}
-
 /// An archive with one suite `stable`, a mirror of it, and a cache.
-pub(super) struct Scene {
+pub(in crate::archive) struct Scene {
     pub folder: tempfile::TempDir,
     pub cache: tempfile::TempDir,
     pub mirror: Mirror,
@@ -103,7 +25,7 @@ pub(super) struct Scene {
     pub head: String,
 }
 
-pub(super) const NOW: &str = "2026-06-15T12:00:00Z";
+pub(in crate::archive) const NOW: &str = "2026-06-15T12:00:00Z";
 
 impl Scene {
     pub fn new(packages: &str) -> Self {
@@ -177,11 +99,11 @@ impl Scene {
         Store::with_network(self.cache.path(), network).unwrap()
     }
 
-    pub fn open(&self) -> super::Result<super::Archive> {
+    pub fn open(&self) -> crate::archive::Result<super::Archive> {
         self.open_with(&self.base(), &[])
     }
 
-    pub fn open_with(&self, base: &Base, named: &[String]) -> super::Result<super::Archive> {
+    pub fn open_with(&self, base: &Base, named: &[String]) -> crate::archive::Result<super::Archive> {
         let keyring = Keyring::parse(&self.key.armored()).unwrap();
         let mirrors = Mirrors::new(named, Path::new("/nonexistent"));
         let progress = crate::progress::Progress::silent();
@@ -207,7 +129,7 @@ fn pack(text: &str, format: &str) -> Vec<u8> {
 }
 
 /// A stanza of an index: name, version, and further lines.
-pub(super) fn stanza(name: &str, version: &str, more: &str) -> String {
+pub(in crate::archive) fn stanza(name: &str, version: &str, more: &str) -> String {
     let sha256 = digest_of(&mut format!("{name} {version}").as_bytes()).unwrap();
     let more = if more.is_empty() { String::new() } else { format!("{more}\n") };
     format!(

@@ -5,8 +5,7 @@
 use std::ops::Range;
 
 use super::deb822;
-use super::error::{Error, Result};
-use super::package::Package;
+use crate::archive::{Error, Package, Result};
 
 /// The verified text of an index, and its table.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::deb822;
-use super::error::{Error, Result};
+use crate::archive::{Error, Result};
 
 /// How far this machine's clock may lag behind the archive's, in seconds. apt allows the same.
 const FUTURE_TOLERANCE: i64 = 10;

@@ -10,9 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::archive::Archive;
-use super::error::{Error, Result};
 use super::index::is_name;
-use super::package::{Package, Solution};
+use crate::archive::{Error, Package, Result, Solution, Wanted};
 use crate::sandbox::Sandbox;
 
 /// Where apt finds its state in the sandbox.
@@ -20,17 +19,6 @@ const INSIDE: &str = "/run/firstlight-apt";
 
 /// Precedes apt's exit status in what the script gives.
 const STATUS: &str = "firstlight: apt-get's status: ";
-
-/// What is to be installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted<'a> {
-    /// Names of packages, also virtual ones.
-    pub packages: &'a [String],
-    /// Whether recommended packages are installed too.
-    pub recommends: bool,
-    /// Whether all essential packages are installed too, as a system needs them. A container image may do without.
-    pub essential: bool,
-}
 
 /// What apt would install on an empty system, in the order in which it would unpack it. apt is run from `tools_root`.
 ///
@@ -165,7 +153,7 @@ fn configuration(inside: &str, architecture: &str) -> String {
 
 /// `Inst libc6 (2.41-12 Debian:13.7/stable [amd64])`, sometimes with `[]` or names in brackets after it.
 fn chosen(archive: &Archive, line: &str) -> Result<Package> {
-    let unmapped = || Error::Unmapped { line: line.to_owned() };
+    let unmapped = || Error::Unmapped { program: "apt", answer: line.to_owned() };
     let (name, version, architecture) = parse_inst(line).ok_or_else(unmapped)?;
     for place in archive.named(name) {
         let package = archive.package(*place)?;
@@ -193,7 +181,7 @@ fn refusal(archive: &Archive, output: &str) -> Error {
         archive.named(name).is_empty().then(|| name.to_owned())
     };
     let Some(name) = output.lines().find_map(lacking) else {
-        return Error::Unsatisfiable { explanation: explain(output) };
+        return Error::Unsatisfiable { program: "apt", explanation: explain(output) };
     };
     let providers: BTreeSet<&str> = archive.providers(&name).map(|(place, _)| archive.name(place)).collect();
     Error::Virtual { providers: providers.into_iter().map(str::to_owned).collect(), name }

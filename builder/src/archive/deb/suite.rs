@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::error::{Error, Result};
-use super::mirrors::Choice;
 use super::release::{Listed, Release};
-use super::signature::{self, Keyring};
+use crate::archive::ask;
+use crate::archive::mirrors::Choice;
+use crate::archive::{Error, Keyring, Result, signature};
 use crate::progress::Progress;
-use crate::store::{self, Answer, Download, Store};
+use crate::store::{Download, Store};
 
 /// A signed Release has a few hundred kilobytes.
 const RELEASE_LIMIT: u64 = 32 << 20;
@@ -50,77 +50,13 @@ pub(super) struct IndexFile {
     pub format: &'static str,
 }
 
-/// What came of asking several mirrors.
-struct Asked {
-    found: Option<(String, String, Release)>,
-    /// Each mirror that has no such suite, or could not be reached.
-    attempts: Vec<(String, String)>,
-    /// The first failure that is more than a lack.
-    failure: Option<Error>,
-}
-
 /// Finds the suite on the mirrors of its archive.
 pub(super) fn find(query: &Query, source: usize, choice: &Choice, progress: &Progress) -> Result<Suite> {
-    let named = ask(query, &choice.named);
-    let suite = |(mirror, text, release)| Suite { source, name: query.suite.to_owned(), mirror, release, text };
-    match (named.found, named.failure) {
-        (Some(found), _) => return Ok(suite(found)),
-        (None, Some(failure)) => return Err(failure),
-        (None, None) => {}
-    }
-    if choice.usual.is_empty() {
-        let hint = "only the mirrors that --mirror names are asked for this archive";
-        return Err(missing(query, named.attempts, hint));
-    }
-    for (url, answer) in &named.attempts {
-        progress.warn(format_args!("{url}: {answer}; {} comes from the usual mirrors", query.suite));
-    }
-    let usual = ask(query, &choice.usual);
-    match (usual.found, usual.failure) {
-        (Some(found), _) => Ok(suite(found)),
-        (None, Some(failure)) if !matches!(failure, Error::Store(store::Error::Unavailable { .. })) => Err(failure),
-        (None, _) => {
-            Err(missing(query, usual.attempts, "check the network, or name a mirror that has it with --mirror"))
-        }
-    }
-}
-
-fn missing(query: &Query, attempts: Vec<(String, String)>, hint: &'static str) -> Error {
-    let (archive, suite) = (query.archive.to_owned(), query.suite.to_owned());
-    Error::NoMirror { archive, suite, attempts, hint }
-}
-
-fn ask(query: &Query, mirrors: &[String]) -> Asked {
-    let mut asked = Asked { found: None, attempts: Vec::new(), failure: None };
-    for mirror in mirrors {
-        let url = format!("{mirror}/dists/{}/InRelease", query.suite);
-        let error = match query.store.get(&format!("{}'s InRelease", query.suite), &url, RELEASE_LIMIT) {
-            Ok(Answer::Absent(answer)) => {
-                asked.attempts.push((url, answer));
-                continue;
-            }
-            Ok(Answer::Found(message)) => match judge(query, &url, &message) {
-                Ok((text, release)) => {
-                    asked.found = Some((mirror.clone(), text, release));
-                    break;
-                }
-                Err(error) => {
-                    asked.attempts.push((url, "not as it must be".to_owned()));
-                    error
-                }
-            },
-            Err(store::Error::Unavailable { label, attempts }) => {
-                asked.attempts.extend(attempts.clone());
-                store::Error::Unavailable { label, attempts }.into()
-            }
-            Err(error) => error.into(),
-        };
-        // What a mirror has wrong says more than that another one was out of reach.
-        if asked.failure.as_ref().is_none_or(|first| matches!(first, Error::Store(_))) {
-            asked.failure = Some(error);
-        }
-    }
-    asked
+    let path = format!("dists/{}/InRelease", query.suite);
+    let Query { store, archive, suite, .. } = *query;
+    let asked = ask::Query { store, archive, suite, path: &path, limit: RELEASE_LIMIT };
+    let (mirror, (text, release)) = ask::find(&asked, choice, progress, |url, message| judge(query, url, message))?;
+    Ok(Suite { source, name: suite.to_owned(), mirror, release, text })
 }
 
 fn judge(query: &Query, url: &str, message: &[u8]) -> Result<(String, Release)> {

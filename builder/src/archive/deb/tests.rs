@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::fixture::{Key, Scene, stanza};
+use super::fixture::{Scene, stanza};
+use crate::archive::fixture::Key;
 use crate::mirror::Fault;
 
 fn packages() -> String {

@@ -1,7 +1,7 @@
 //! Rules about a base.
 
 use super::{LABEL, is_label, packages, repeated};
-use crate::recipe::base::{Base, SNAPSHOT_TIME, Source};
+use crate::recipe::base::{Base, Family, SNAPSHOT_TIME, Source};
 use crate::recipe::schema::Target;
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::Problem;
@@ -18,7 +18,7 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
         let problem = Problem::value(root.key("name"), what);
         found.push(problem.label(format!("expected `{stem}`")).hint("`--base` and recipes find a base by its file"));
     }
-    found.extend(sources(&root.key("sources"), &base.sources));
+    found.extend(sources(&root.key("sources"), base.family, &base.sources));
     found.extend(lists(base));
     found.extend(boot(base));
     if base.ext4.features.is_empty() {
@@ -33,7 +33,7 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
     found
 }
 
-fn sources(at: &KeyPath, sources: &[Source]) -> Vec<Problem> {
+fn sources(at: &KeyPath, family: Family, sources: &[Source]) -> Vec<Problem> {
     let mut found = Vec::new();
     if sources.is_empty() {
         found.push(
@@ -43,7 +43,8 @@ fn sources(at: &KeyPath, sources: &[Source]) -> Vec<Problem> {
     for (index, source) in sources.iter().enumerate() {
         let at = at.item(index);
         let lists = [("mirrors", &source.mirrors), ("suites", &source.suites), ("components", &source.components)];
-        for (key, _) in lists.iter().filter(|(_, list)| list.is_empty()) {
+        let needed = |key: &str| key != "components" || family == Family::Deb;
+        for (key, _) in lists.iter().filter(|(key, list)| list.is_empty() && needed(key)) {
             let what = format!("source `{}`: `{key}` is empty", source.archive);
             found.push(Problem::value(at.key(key), what).label("expected at least one"));
         }
@@ -53,6 +54,12 @@ fn sources(at: &KeyPath, sources: &[Source]) -> Vec<Problem> {
                 let label = format!("the same as number {} of the list", first + 1);
                 found.push(Problem::value(at.key(key).item(index), what).label(label));
             }
+        }
+        if family == Family::Rpm && !source.components.is_empty() {
+            let what = format!("source `{}`: repositories of RPMs have no components", source.archive);
+            found.push(
+                Problem::value(at.key("components"), what).label("expected none: each of `suites` is a repository"),
+            );
         }
         for (index, mirror) in source.mirrors.iter().enumerate() {
             found.extend(mirror_url(at.key("mirrors").item(index), source, mirror));

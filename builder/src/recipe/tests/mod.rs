@@ -98,6 +98,8 @@ const MISTAKES: &[Mistake] = &[
     Mistake(B, "https://mirror.example/debian", "https://mirror.example/ubuntu"),
     Mistake(B, "https://mirror.example/debian", "ftp://mirror.example/debian"),
     Mistake(B, "suites = [\"trixie\", \"trixie-updates\"]", "suites = []"),
+    Mistake(B, "components = [\"main\"]", "components = []"),
+    Mistake(B, "family = \"deb\"", "family = \"rpm\""),
     Mistake(B, "\"/usr/lib/grub/i386-pc\"", "\"grub/i386-pc\""),
     Mistake(B, "[kernel]\nmetal = ", "[kernel]\ncloud = "),
     // The same thing twice.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::control::{self, Control, Set};
 use super::inflate::{Inflating, Job};
 use super::{PackageError, clean, extract, sources};
-use crate::archive::deb::{Package, Solution};
+use crate::archive::{Package, Solution};
 use crate::recipe::base::Base;
 use crate::rootfs::Error;
 use crate::rootfs::accounts::Accounts;

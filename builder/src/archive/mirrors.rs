@@ -11,7 +11,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::apt_sources;
+use super::deb::apt_sources;
 use super::package::Package;
 use crate::recipe::base::{SNAPSHOT_TIME, Source};
 use crate::store::Download;

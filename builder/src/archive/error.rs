@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::recipe::base::Family;
 use crate::{sandbox, store};
 
 /// Why an archive could not be read, or no set of packages be chosen.
@@ -53,8 +54,8 @@ pub enum Error {
         /// This machine's clock.
         now: Timestamp,
     },
-    /// apt's answer can't be kept.
-    #[error("keeping what apt chose: {0}")]
+    /// The solver's answer can't be kept.
+    #[error("keeping the choice of packages: {0}")]
     Stage(#[from] crate::stage::Error),
     /// A well-signed Release of something else.
     #[error("verifying {url}: found {what} `{found}`, expected `{expected}`\n  hint: {hint}")]
@@ -118,22 +119,34 @@ pub enum Error {
         /// The suites that were searched.
         place: String,
     },
-    /// The distribution's own apt finds no way to install what is wanted.
-    #[error("choosing packages: apt finds no way to install them together\n{explanation}")]
+    /// The distribution's own solver finds no way to install what is wanted.
+    #[error("choosing packages: {program} finds no way to install them together\n{explanation}")]
     Unsatisfiable {
-        /// In apt's own words, indented.
+        /// The solver: apt or dnf.
+        program: &'static str,
+        /// In its own words, indented.
         explanation: String,
     },
-    /// apt chose a package that the verified indices do not have. This is an error of the program.
-    #[error("choosing packages: apt answered `{line}`, which fits no package of the verified indices")]
+    /// The solver chose a package that the verified indices do not have. This is an error of the program.
+    #[error("choosing packages: {program} answered `{answer}`, which fits no package of the verified indices")]
     Unmapped {
+        /// The solver: apt or dnf.
+        program: &'static str,
         /// The line.
-        line: String,
+        answer: String,
+    },
+    /// Archives of this family can't be read.
+    #[error("opening the archive of `{base}`: archives of the family {family:?} can't be read yet")]
+    Family {
+        /// The base.
+        base: String,
+        /// Its family.
+        family: Family,
     },
     /// A download failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// apt could not be run.
+    /// The solver could not be run.
     #[error("choosing packages: {0}")]
     Sandbox(#[from] sandbox::Error),
     /// A file could not be used.

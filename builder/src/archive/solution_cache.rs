@@ -1,20 +1,17 @@
-//! Keeps apt's choice: on the same indices and the same wishes it chooses the same.
+//! Keeps a solver's choice: on the same indices and the same wishes it chooses the same.
 
 use std::fs;
 use std::path::Path;
 
-use super::archive::Archive;
-use super::error::{Error, Result};
-use super::package::Solution;
-use super::solve::{Wanted, solve};
+use super::{Archive, Error, Result, Solution, Wanted};
 use crate::progress::Progress;
 use crate::stage::{Key, Stages};
 
-/// As [`solve`](super::solve), but asks apt only once: its answer is kept among `stages` under all that it depends on.
+/// As [`Archive::solve`], but asks the solver only once: its answer is kept among `stages` under all that it depends on.
 /// The tools root must be of the same archive.
 ///
 /// # Errors
-/// As [`solve`](super::solve)'s; or the answer can't be kept.
+/// As [`Archive::solve`]'s; or the answer can't be kept.
 pub fn solve_once(
     archive: &Archive,
     tools_root: &Path,
@@ -22,7 +19,7 @@ pub fn solve_once(
     stages: &Stages,
     progress: &Progress,
 ) -> Result<Solution> {
-    keep(archive, wanted, stages, progress, || solve(archive, tools_root, wanted))
+    keep(archive, wanted, stages, progress, || archive.solve(tools_root, wanted))
 }
 
 fn keep(
@@ -33,7 +30,7 @@ fn keep(
     choose: impl Fn() -> Result<Solution>,
 ) -> Result<Solution> {
     let key = Key::new("solution").input("archive", archive.digest()).input("wanted", wanted);
-    let key = key.about(format!("apt's choice for {}", wanted.packages.join(" ")));
+    let key = key.about(format!("the choice for {}", wanted.packages.join(" ")));
     let get = || {
         stages.file(&key, progress, |path| {
             let text = serde_json::to_vec(&choose()?).map_err(|error| Error::io("writing", path)(error.into()))?;
@@ -52,21 +49,19 @@ fn keep(
 /// A damaged file, or one that names a package which the verified indices do not have, is as good as none.
 fn read(archive: &Archive, path: &Path) -> Option<Solution> {
     let solution: Solution = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    let known = |package: &super::Package| {
-        archive.named(&package.name).iter().any(|place| archive.package(*place).is_ok_and(|found| found == *package))
-    };
-    (solution.released == archive.released() && solution.packages.iter().all(known)).then_some(solution)
+    let known = solution.packages.iter().all(|package| archive.has(package));
+    (solution.released == archive.released() && known).then_some(solution)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Scene, stanza};
+    use super::super::deb::fixture::{Scene, stanza};
     use super::*;
 
     #[test]
-    fn apt_is_asked_once_for_the_same_wishes_on_the_same_indices() {
+    fn the_solver_is_asked_once_for_the_same_wishes_on_the_same_indices() {
         let scene = Scene::new(&(stanza("a", "1", "") + &stanza("b", "1", "")));
-        let (archive, stages) = (scene.open().unwrap(), Stages::open(scene.cache.path()).unwrap());
+        let (archive, stages) = (Archive::Deb(scene.open().unwrap()), Stages::open(scene.cache.path()).unwrap());
         let names = ["a".to_owned()];
         let wanted = Wanted { packages: &names, recommends: false, essential: false };
         let asked = std::cell::Cell::new(0);

@@ -1,0 +1,149 @@
+//! The archive of a base, whose family decides how it works.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{Error, Keyring, Mirrors, Package, Result, Solution, Wanted, deb, rpm};
+use crate::progress::Progress;
+use crate::recipe::base::{Base, Family};
+use crate::store::{Download, Store};
+
+/// All packages that a base may be made of.
+#[derive(Debug)]
+pub enum Archive {
+    /// Of debs, for apt.
+    Deb(deb::Archive),
+}
+
+/// An index that an archive was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexRead<'a> {
+    /// Which of the base's sources it belongs to.
+    pub source: usize,
+    /// Its suite.
+    pub suite: &'a str,
+    /// Its path below the suite, unpacked.
+    pub path: &'a str,
+    /// When what lists it was made.
+    pub released: Timestamp,
+    /// SHA-256 of the unpacked index.
+    pub sha256: &'a str,
+}
+
+impl Archive {
+    /// Asks the mirrors for each suite of the base, verifies signatures, expiry and digests as of `now`, and reads the
+    /// indices.
+    ///
+    /// # Errors
+    /// No mirror has a suite, a signature or digest is wrong, or an index can't be read.
+    pub fn open(
+        base: &Base,
+        keyring: &Keyring,
+        mirrors: &Mirrors,
+        store: &Store,
+        progress: &Progress,
+        now: Timestamp,
+    ) -> Result<Self> {
+        match base.family {
+            Family::Deb => deb::Archive::open(base, keyring, mirrors, store, progress, now).map(Self::Deb),
+            Family::Rpm => Err(Error::Family { base: base.name.clone(), family: base.family }),
+        }
+    }
+
+    /// When the newest of what its indices are listed in was made.
+    #[must_use]
+    pub fn released(&self) -> Timestamp {
+        match self {
+            Self::Deb(archive) => archive.released(),
+        }
+    }
+
+    /// Changes whenever the content of any index does: the SHA-256 of their digests.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        match self {
+            Self::Deb(archive) => archive.digest(),
+        }
+    }
+
+    /// How many packages its indices name.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Deb(archive) => archive.len(),
+        }
+    }
+
+    /// Whether its indices name no package.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What to fetch for these packages.
+    #[must_use]
+    pub fn downloads(&self, packages: &[Package]) -> Vec<Download> {
+        match self {
+            Self::Deb(archive) => archive.downloads(packages),
+        }
+    }
+
+    /// The indices that it was read from.
+    #[must_use]
+    pub fn indices(&self) -> Vec<IndexRead<'_>> {
+        match self {
+            Self::Deb(archive) => archive.indices().collect(),
+        }
+    }
+
+    /// The newest package of this name.
+    ///
+    /// # Errors
+    /// There is none, or what its index says of it is not as it must be.
+    pub fn newest(&self, name: &str) -> Result<Package> {
+        match self {
+            Self::Deb(archive) => archive.newest(name),
+        }
+    }
+
+    /// Whether its indices have exactly this package.
+    #[must_use]
+    pub fn has(&self, package: &Package) -> bool {
+        match self {
+            Self::Deb(archive) => archive.has(package),
+        }
+    }
+
+    /// These packages with all that they depend on, sorted by name. This is no set to be installed, only one to take files
+    /// from: conflicts are not looked at, and of several ways the first is taken.
+    ///
+    /// # Errors
+    /// A package is unknown, or needs what no package satisfies.
+    pub fn closure(&self, names: &[String]) -> Result<Vec<Package>> {
+        match self {
+            Self::Deb(archive) => archive.closure(names),
+        }
+    }
+
+    /// What the distribution's own solver would install on an empty system. It is run from `tools_root`, which must be of the
+    /// same archive.
+    ///
+    /// # Errors
+    /// A name is unknown, the packages can't be installed together, or the solver can't be run.
+    pub fn solve(&self, tools_root: &Path, wanted: &Wanted) -> Result<Solution> {
+        match self {
+            Self::Deb(archive) => deb::solve(archive, tools_root, wanted),
+        }
+    }
+}
+
+/// Compares versions as the family's own tools do; what is no version comes before all others.
+#[must_use]
+pub fn compare_versions(family: Family, left: &str, right: &str) -> Ordering {
+    match family {
+        Family::Deb => deb::compare_versions(left, right),
+        Family::Rpm => rpm::compare_versions(left, right),
+    }
+}

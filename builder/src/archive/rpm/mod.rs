@@ -1,0 +1,5 @@
+//! RPM repositories.
+
+mod version;
+
+pub use version::compare as compare_versions;
