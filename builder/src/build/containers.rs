@@ -150,16 +150,10 @@ impl Kitchen<'_> {
         let tree = self.folder.join(file_name(name));
         fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
         let debs: Vec<PathBuf> = solution.packages.iter().map(self.deb).collect();
-        // Links of merged /usr come first, so that a package's path below them finds its place.
-        for folder in ["bin", "lib", "lib64", "sbin"] {
-            let made = fs::create_dir_all(tree.join("usr").join(folder))
-                .and_then(|()| symlink(format!("usr/{folder}"), tree.join(folder)));
-            made.map_err(failed(name, "making the links of merged /usr"))?;
-        }
+        let package = |source| Error::Package { name: name.to_owned(), source };
+        extract::merge_usr(&tree).map_err(package)?;
         // One after the other: a folder's time is that of the last package with files in it, the same in every build.
-        debs.iter()
-            .try_for_each(|deb| extract::extract(deb, &tree, Owners::Keep))
-            .map_err(|source| Error::Package { name: name.to_owned(), source })?;
+        debs.iter().try_for_each(|deb| extract::extract(deb, &tree, Owners::Keep)).map_err(package)?;
         if let Some(files) = self.loaded.files(image) {
             copy_over(&files, &tree).map_err(failed(name, &format!("laying {} over it", files.display())))?;
         }

@@ -175,7 +175,7 @@ impl Entry {
             name: package.name.clone(),
             version: package.version.clone(),
             architecture: package.architecture.clone(),
-            archive: recipe.base.sources[package.source].archive.clone(),
+            archive: recipe.base.source_names()[package.source].clone(),
             path: package.path.clone(),
             size: package.size,
             installed: package.installed_size,
@@ -185,8 +185,7 @@ impl Entry {
     }
 
     fn package(&self, recipe: &Loaded) -> std::result::Result<Package, String> {
-        let named = |source: &crate::recipe::base::Source| source.archive == self.archive;
-        let source = recipe.base.sources.iter().position(named);
+        let source = recipe.base.source_names().iter().position(|name| *name == self.archive);
         let source = source.ok_or_else(|| format!("{}: the base has no archive `{}`", self.name, self.archive))?;
         let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
         if self.path.is_empty() || !Path::new(&self.path).components().all(inside) {

@@ -31,12 +31,30 @@ pub struct Base {
     pub kernel: BTreeMap<Target, Vec<String>>,
     /// Packages of each platform, by its kind.
     pub platforms: BTreeMap<String, Vec<String>>,
+    /// Folders of `overlays/` that make the distribution fit, by the overlay that they are laid after: `base`, or a platform's
+    /// kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overlays: BTreeMap<String, Vec<String>>,
     /// Packages whose files make up the tools root.
     pub tools: Vec<String>,
     /// Where the boot loader's parts lie in the root file system.
     pub boot: BootLoader,
     /// What mke2fs must be told, so that this release's own e2fsck accepts the file systems.
     pub ext4: Ext4,
+}
+
+impl Base {
+    /// What a lock calls each source, all different: its archive's name, and its first suite too where another source has
+    /// the same archive on other mirrors (Ubuntu's `noble-security`).
+    #[must_use]
+    pub fn source_names(&self) -> Vec<String> {
+        let shared = |name: &str| self.sources.iter().filter(|other| other.archive == name).count() > 1;
+        let name = |source: &Source| match source.suites.first() {
+            Some(suite) if shared(&source.archive) => format!("{} {suite}", source.archive),
+            _ => source.archive.clone(),
+        };
+        self.sources.iter().map(name).collect()
+    }
 }
 
 /// How an archive and its packages work.

@@ -130,6 +130,7 @@ pub fn read_base(path: &Path) -> Result<Base, Error> {
                 Problem::value(KeyPath::root().key("keyring"), format!("keyring `{}` is not there", base.keyring));
             found.push(problem.label(format!("expected {}", keyring.display())));
         }
+        found.extend(rules::files::base_overlays(base, &Share::of(path.parent().unwrap_or(Path::new("")))));
         found
     })
 }
@@ -161,11 +162,14 @@ impl Loaded {
         beside(&self.base_path, &self.base.keyring)
     }
 
-    /// The overlays by name and folder, in the order in which they are laid: `base`, the platform's, the recipe's.
+    /// The overlays by name and folder, in the order in which they are laid: `base`, the platform's, each with what the base
+    /// adds to it, and the recipe's.
     #[must_use]
     pub fn overlays(&self) -> Vec<(String, PathBuf)> {
+        let added = |name: &str| self.base.overlays.get(name).into_iter().flatten().map(String::as_str);
         let shipped = [rules::recipe::BASE_OVERLAY, self.recipe.platform.kind()];
-        let shipped = shipped.into_iter().filter_map(|name| Some((name.to_owned(), self.share.shipped_overlay(name)?)));
+        let shipped = shipped.into_iter().flat_map(|name| std::iter::once(name).chain(added(name)));
+        let shipped = shipped.filter_map(|name| Some((name.to_owned(), self.share.shipped_overlay(name)?)));
         let own = self.recipe.overlays.iter().filter_map(|name| Some((name.clone(), self.share.overlay(name)?)));
         shipped.chain(own).collect()
     }

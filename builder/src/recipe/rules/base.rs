@@ -1,10 +1,11 @@
 //! Rules about a base.
 
+use super::recipe::{BASE_OVERLAY, names};
 use super::{LABEL, is_label, packages, repeated};
 use crate::recipe::base::{Base, Family, SNAPSHOT_TIME, Source};
 use crate::recipe::schema::Target;
 use firmware_checks::document::KeyPath;
-use firmware_checks::document::Problem;
+use firmware_checks::document::{Problem, listed};
 
 /// Everything wrong with `base`, whose file is called `stem`.toml, that its own text decides.
 #[must_use]
@@ -20,6 +21,7 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
     }
     found.extend(sources(&root.key("sources"), base.family, &base.sources));
     found.extend(lists(base));
+    found.extend(overlays(base));
     found.extend(boot(base));
     if base.ext4.features.is_empty() {
         let problem = Problem::value(root.key("ext4").key("features"), "no feature is named");
@@ -121,6 +123,21 @@ fn lists(base: &Base) -> Vec<Problem> {
     }
     for (platform, list) in &base.platforms {
         found.extend(packages(&root.key("platforms").key(platform), list));
+    }
+    found
+}
+
+fn overlays(base: &Base) -> Vec<Problem> {
+    let at = KeyPath::root().key("overlays");
+    let mut found = Vec::new();
+    for (after, list) in &base.overlays {
+        if after != BASE_OVERLAY && !base.platforms.contains_key(after) {
+            let what = format!("no overlay `{after}` is laid, so nothing is laid after it");
+            let platforms = base.platforms.keys().map(String::as_str);
+            let known = listed(std::iter::once(BASE_OVERLAY).chain(platforms), "or");
+            found.push(Problem::key(at.key(after), what).label(format!("expected {known}")));
+        }
+        found.extend(names(&at.key(after), list, "overlay"));
     }
     found
 }

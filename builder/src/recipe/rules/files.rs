@@ -79,6 +79,22 @@ fn bases(recipe: &Recipe, share: &Share) -> Vec<Problem> {
         .collect()
 }
 
+/// A problem for each overlay that `base` adds and that is not there.
+#[must_use]
+pub fn base_overlays(base: &Base, share: &Share) -> Vec<Problem> {
+    let names = share.overlay_names();
+    let at = KeyPath::root().key("overlays");
+    let all = base.overlays.iter().flat_map(|(after, list)| list.iter().enumerate().map(move |one| (after, one)));
+    all.filter(|(_, (_, name))| share.shipped_overlay(name).is_none())
+        .map(|(after, (index, name))| {
+            let near = nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            Problem::value(at.key(after).item(index), format!("there is no overlay `{name}`"))
+                .label(format!("expected a folder `overlays/{name}`"))
+                .perhaps(near)
+        })
+        .collect()
+}
+
 /// Everything that `base` lacks for `recipe`; the problems stand in the recipe.
 #[must_use]
 pub fn fit(recipe: &Recipe, base: &Base) -> Vec<Problem> {

@@ -51,7 +51,7 @@ fn identity(recipe: &Recipe) -> Vec<Problem> {
 }
 
 /// Names that stand for a file or folder each: none leads elsewhere, none stands there twice.
-fn names(at: &KeyPath, names: &[String], kind: &str) -> Vec<Problem> {
+pub(super) fn names(at: &KeyPath, names: &[String], kind: &str) -> Vec<Problem> {
     let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
     let wrong = names.iter().enumerate().filter(|(_, name)| !plain(name)).map(|(index, name)| {
         Problem::value(at.item(index), format!("`{name}` can't be the name of {} {kind}", article(kind)))

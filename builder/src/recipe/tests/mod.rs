@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::base::Source;
 use super::*;
 
 const RECIPE: &str = include_str!("recipe.toml");
@@ -132,6 +133,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake(B, "name = \"debian-13\"", "name = \"debian-12\""),
     Mistake(B, "[platforms]\ndocker = [\"docker.io\"]", "[platforms]\nk3s = [\"k3s\"]"),
     Mistake(R, "version = \"1.0\"", "version = \"1.0\"\ntarget = \"cloud\""),
+    Mistake(B, "[boot]\n", "[overlays]\nbase = [\"extr\"]\nk3s = [\"extra\"]\n\n[boot]\n"),
     // TOML itself.
     Mistake(R, "name = \"hello\"\n", "name = \"hello\"\nname = \"hello\"\nx = = 3\n"),
     Mistake(R, "version = \"1.0\"", "version = \"1.0"),
@@ -173,6 +175,33 @@ fn the_fixture_itself_is_valid() {
     assert_eq!(loaded.packages(), ["systemd", "openssh-server", "linux-image-amd64", "docker.io", "curl"]);
     let overlays: Vec<_> = loaded.overlays().into_iter().map(|(name, _)| name).collect();
     assert_eq!(overlays, ["base", "docker", "extra"]);
+}
+
+#[test]
+fn what_a_base_adds_is_laid_after_what_it_adds_to() {
+    let fixture = Fixture::new();
+    for folder in ["overlays/one", "overlays/two"] {
+        fs::create_dir_all(fixture.path(folder)).unwrap();
+    }
+    let added = "[overlays]\nbase = [\"one\"]\ndocker = [\"two\"]\n\n[boot]\n";
+    fixture.write("recipes/bases/debian-13.toml", &BASE.replace("[boot]\n", added));
+    let loaded = fixture.load(None).unwrap_or_else(|error| panic!("{error}"));
+    let overlays: Vec<_> = loaded.overlays().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(overlays, ["base", "one", "docker", "two", "extra"]);
+}
+
+#[test]
+fn sources_of_one_archive_are_told_apart_by_their_suite() {
+    let source = |archive: &str, suite: &str| Source {
+        archive: archive.to_owned(),
+        mirrors: Vec::new(),
+        suites: vec![suite.to_owned()],
+        components: Vec::new(),
+        snapshot: None,
+    };
+    let mut base = Fixture::new().load(None).unwrap_or_else(|error| panic!("{error}")).base;
+    base.sources = vec![source("ubuntu", "noble"), source("ubuntu", "noble-security"), source("extra", "noble")];
+    assert_eq!(base.source_names(), ["ubuntu noble", "ubuntu noble-security", "extra"]);
 }
 
 #[test]

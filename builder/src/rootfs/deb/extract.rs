@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::package::{self, Error, Member};
 use crate::parallel;
 use crate::rootfs::item::{Failure, Item, Kind, Owners};
-use crate::rootfs::tree::Tree;
+use crate::rootfs::tree::{Owner, Tree};
 
 /// Extracts the files of the package `deb` into the folder `into`, which may hold those of others: a file replaces
 /// one of the same name, a folder, or link to one, is kept. Modes, modification times, hard links and extended
@@ -33,7 +33,29 @@ pub fn extract(deb: &Path, into: &Path, owners: Owners) -> Result<(), Error> {
 /// # Errors
 /// The first of those that [`extract`] gives.
 pub fn extract_all(debs: &[PathBuf], into: &Path, owners: Owners) -> Result<(), Error> {
+    merge_usr(into)?;
     parallel::each(debs, |deb| extract(deb, into, owners))
+}
+
+/// Makes the links of merged `/usr` (file-hierarchy(7)) where there is nothing yet. Packages of older releases have paths
+/// through them, and no package that brings them: an installer makes them first, as debootstrap does.
+///
+/// # Errors
+/// [`Error::Merge`].
+pub fn merge_usr(into: &Path) -> Result<(), Error> {
+    let merge = || {
+        let tree = Tree::open(into)?;
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            let target = Path::new("usr").join(name);
+            let place = tree.place(Path::new(name))?;
+            if place.stat()?.is_none() {
+                tree.make_folders(&target)?;
+                place.symlink(target.as_os_str(), Owner::ROOT)?;
+            }
+        }
+        Ok(())
+    };
+    merge().map_err(|source| Error::Merge { into: into.to_owned(), source })
 }
 
 /// Extracts a tar archive into `tree`.

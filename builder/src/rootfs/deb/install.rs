@@ -118,17 +118,10 @@ fn lay_out(request: &Request<'_>, packages: &Packages<'_>, root: &Path, tree: &T
         wait(*index)?;
         extract::extract(&request.job(*index).to, root, Owners::Keep)
     };
-    // base-files brings the links of merged-/usr, through which others may have paths.
+    extract::merge_usr(root)?;
+    // Through what base-files brings others may have paths.
     let is_base = |index: &&usize| controls[**index].package == "base-files";
     essential.iter().filter(is_base).try_for_each(extract)?;
-    for name in ["bin", "sbin", "lib"] {
-        let target = PathBuf::from("usr").join(name);
-        let link = || {
-            let place = tree.place(Path::new(name))?;
-            if place.stat()?.is_none() { place.symlink(target.as_os_str(), Owner::ROOT) } else { Ok(()) }
-        };
-        link().map_err(Error::io("making the link", Path::new(name)))?;
-    }
     essential.iter().filter(|index| !is_base(index)).try_for_each(extract)?;
     let files = [("var/lib/dpkg/status", b"".as_slice(), 0o644), (POLICY, NOTHING_STARTS, 0o755)].into_iter();
     let files = files.map(|(path, content, mode)| (Path::new(path), content, mode));

@@ -33,6 +33,14 @@ pub enum Error {
         /// Why that is refused.
         reason: &'static str,
     },
+    /// The links of merged `/usr` could not be made.
+    #[error("making the links of merged /usr in {into}: {source}")]
+    Merge {
+        /// The root folder.
+        into: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// One of its files could not be written.
     #[error("extracting `{entry}` of {deb}: {source}")]
     Write {
