@@ -101,15 +101,7 @@ pub enum Error {
 /// [`Error`].
 pub fn plan(recipe: &Loaded, lock: &Lock, store: &Store) -> Result<Plan, Error> {
     let solutions = || std::iter::once(&lock.system).chain(lock.images.iter().map(|(_, solution)| solution));
-    let images = images(recipe, &lock.images)?;
-    let root = Root {
-        packages: lock.system.packages.len(),
-        installed_bytes: lock.system.installed_size(),
-        image_bytes: images.iter().map(|image| image.bytes).sum(),
-    };
-    let bytes = root.installed_bytes + root.image_bytes + GENERATED;
-    // Where files are as small as those of a system are, one inode stands for 16 KiB.
-    let disk = disk(recipe, Content { bytes, inodes: bytes / (16 << 10) })?;
+    let (images, root, disk) = sizes(recipe, lock)?;
     Ok(Plan {
         name: recipe.recipe.name.clone(),
         version: recipe.recipe.version.clone(),
@@ -121,6 +113,28 @@ pub fn plan(recipe: &Loaded, lock: &Lock, store: &Store) -> Result<Plan, Error> 
         disk,
         requirements: recipe.recipe.requirements.clone(),
     })
+}
+
+/// Whether what is to be installed has room in the partitions that the recipe asks for, as far as that can be told before.
+///
+/// # Errors
+/// [`Error`]: it has not.
+pub fn fits(recipe: &Loaded, lock: &Lock) -> Result<(), Error> {
+    sizes(recipe, lock).map(drop)
+}
+
+/// What goes into the root file system, and the disk that has room for it.
+fn sizes(recipe: &Loaded, lock: &Lock) -> Result<(Vec<Image>, Root, Layout), Error> {
+    let images = images(recipe, &lock.images)?;
+    let root = Root {
+        packages: lock.system.packages.len(),
+        installed_bytes: lock.system.installed_size(),
+        image_bytes: images.iter().map(|image| image.bytes).sum(),
+    };
+    let bytes = root.installed_bytes + root.image_bytes + GENERATED;
+    // Where files are as small as those of a system are, one inode stands for 16 KiB.
+    let disk = disk(recipe, Content { bytes, inodes: bytes / (16 << 10) })?;
+    Ok((images, root, disk))
 }
 
 fn disk(recipe: &Loaded, content: Content) -> Result<Layout, Error> {

@@ -113,7 +113,7 @@ impl Job {
         let Self { loaded, lock, overlays, checks, .. } = self;
         let Workshop { store, progress, .. } = *workshop;
         // What can't fit is refused before anything is installed.
-        plan::plan(loaded, lock, store)?;
+        plan::fits(loaded, lock)?;
         let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();
         store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
 
