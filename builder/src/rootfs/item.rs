@@ -54,6 +54,12 @@ pub(super) enum Kind {
 }
 
 impl Item {
+    /// One without extended attributes, whose owner no archive says: the caller.
+    pub(super) fn new(inside: PathBuf, kind: Kind, mode: u32, mtime: i64) -> Self {
+        let mode = for_the_caller(mode, &kind);
+        Self { inside, kind, owner: Owner::ROOT, mode, mtime, attributes: Vec::new() }
+    }
+
     /// None for the root folder itself.
     pub(super) fn read<R: Read>(entry: &mut tar::Entry<'_, R>, owners: Owners) -> Result<Option<Self>, Failure> {
         let path = entry.path().map_err(Failure::Archive)?.into_owned();
@@ -82,9 +88,8 @@ impl Item {
             let mtime = i64::try_from(header.mtime()?).unwrap_or(0);
             let (owner, mode) = match owners {
                 Owners::Keep => (Owner { uid: number(header.uid())?, gid: number(header.gid())? }, header.mode()?),
-                Owners::Root => (Owner::ROOT, header.mode()? & 0o777 | 0o600),
+                Owners::Root => (Owner::ROOT, for_the_caller(header.mode()?, &kind)),
             };
-            let mode = if owners == Owners::Root && matches!(kind, Kind::Folder) { mode | 0o700 } else { mode };
             let attributes = if owners == Owners::Keep { attributes(entry)? } else { Vec::new() };
             Ok((owner, mode, mtime, attributes))
         };
@@ -127,8 +132,13 @@ impl Item {
     }
 }
 
+/// The permission bits with which the caller may change and remove everything, and nothing is setuid.
+fn for_the_caller(mode: u32, kind: &Kind) -> u32 {
+    mode & 0o777 | if matches!(kind, Kind::Folder) { 0o700 } else { 0o600 }
+}
+
 /// `path` relative to the root, without `.`; none where it has a `..`.
-fn inside(path: &Path) -> Option<PathBuf> {
+pub(super) fn inside(path: &Path) -> Option<PathBuf> {
     let mut inside = PathBuf::new();
     for part in path.components() {
         match part {

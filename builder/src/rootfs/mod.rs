@@ -7,6 +7,7 @@ pub mod deb;
 pub mod finalise;
 pub mod item;
 pub mod overlay;
+pub mod rpm;
 pub mod tree;
 
 use std::io;
@@ -22,6 +23,20 @@ pub enum Error {
     /// A package could not be read or extracted.
     #[error(transparent)]
     Deb(#[from] deb::PackageError),
+    /// An RPM package could not be read or extracted.
+    #[error(transparent)]
+    Rpm(#[from] rpm::PackageError),
+    /// rpm itself goes on when a scriptlet fails.
+    #[error(
+        "scriptlets of packages failed, so they are not whole:\n  {}\n  hint: what they said is in {}",
+        .failed.join("\n  "), log.display()
+    )]
+    Scriptlets {
+        /// rpm's own words.
+        failed: Vec<String>,
+        /// The file with everything that was said.
+        log: PathBuf,
+    },
     /// An overlay could not be used.
     #[error(transparent)]
     Overlay(#[from] OverlayError),

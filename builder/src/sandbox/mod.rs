@@ -54,7 +54,16 @@ struct Spec {
 struct Bind {
     host: PathBuf,
     inside: PathBuf,
-    writable: bool,
+    kind: BindKind,
+}
+
+/// How a bind is seen inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+enum BindKind {
+    ReadOnly,
+    Writable,
+    /// Writable, and fit to be the root of a command: with the system's folders.
+    Root,
 }
 
 /// What init answers.
@@ -131,17 +140,25 @@ impl Sandbox {
     /// leaves no trace below `/run` and `/tmp`.
     #[must_use]
     pub fn bind(self, host: &Path, inside: &str) -> Self {
-        self.add(host, inside, true)
+        self.add(host, inside, BindKind::Writable)
+    }
+
+    /// Lets the command see and change the root folder `host` as `inside`, and change its own root to it: there too `/proc`,
+    /// `/sys` and `/dev` are those of the sandbox, and `/run` and `/tmp` are empty and forgotten afterwards. The folders of
+    /// these names must be there.
+    #[must_use]
+    pub fn bind_root(self, host: &Path, inside: &str) -> Self {
+        self.add(host, inside, BindKind::Root)
     }
 
     /// Lets the command see `host`, a file or folder, as `inside`, without changing it.
     #[must_use]
     pub fn bind_ro(self, host: &Path, inside: &str) -> Self {
-        self.add(host, inside, false)
+        self.add(host, inside, BindKind::ReadOnly)
     }
 
-    fn add(mut self, host: &Path, inside: &str, writable: bool) -> Self {
-        self.spec.binds.push(Bind { host: host.to_owned(), inside: PathBuf::from(inside), writable });
+    fn add(mut self, host: &Path, inside: &str, kind: BindKind) -> Self {
+        self.spec.binds.push(Bind { host: host.to_owned(), inside: PathBuf::from(inside), kind });
         self
     }
 

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, fchdir, pivot_root};
 
-use super::{Bind, Spec};
+use super::{Bind, BindKind, Spec};
 
 /// Device nodes that harm nobody; a user namespace may not make them, so they are the host's own.
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -39,10 +39,14 @@ pub(super) fn enter(spec: &Spec) -> Result<(), String> {
     step("making it the root", pivot_root(".", "."))?;
     step("returning to the host's root", fchdir(&old))?;
     standard()?;
-    for Bind { host, inside, writable } in &binds {
+    for Bind { host, inside, kind } in &binds {
         let name = inside.display();
         mount_point(host, inside).map_err(|error| format!("making the mount point {name}: {error}"))?;
-        bind(host, inside, !writable).map_err(|error| format!("binding {} as {name}: {error}", host.display()))?;
+        bind(host, inside, *kind == BindKind::ReadOnly)
+            .map_err(|error| format!("binding {} as {name}: {error}", host.display()))?;
+        if *kind == BindKind::Root {
+            second_root(inside).map_err(|error| format!("mounting below {name}: {error}"))?;
+        }
     }
     step("releasing the host's root", mount(NONE, ".", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE))?;
     step("leaving the host's root", umount2(".", MntFlags::MNT_DETACH))?;
@@ -65,7 +69,7 @@ fn resolve(bind: &Bind) -> Result<Bind, String> {
     if !bind.inside.is_absolute() || climbs {
         return Err(format!("{} is not an absolute path without `..`", bind.inside.display()));
     }
-    Ok(Bind { host, inside: bind.inside.clone(), writable: bind.writable })
+    Ok(Bind { host, inside: bind.inside.clone(), kind: bind.kind })
 }
 
 /// `/proc`, `/sys`, `/dev`, `/run` and `/tmp`.
@@ -80,6 +84,26 @@ fn standard() -> Result<(), String> {
     step("mounting /sys", tmpfs("/sys", quiet | MsFlags::MS_RDONLY, "mode=555"))?;
     proc()?;
     dev()
+}
+
+/// What [`standard`] mounts, in the root folder at `inside` as well. None of its own symbolic links are followed: they would
+/// be taken for the sandbox's.
+fn second_root(inside: &Path) -> Result<(), String> {
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    for name in ["proc", "sys", "dev", "run", "tmp"] {
+        let target = inside.join(name);
+        if !fs::symlink_metadata(&target).is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(format!("{name} is not a folder"));
+        }
+        let from = Path::new("/").join(name);
+        let mounted = match name {
+            "run" => mount(Some("tmpfs"), &target, Some("tmpfs"), quiet, Some("mode=755")),
+            "tmp" => mount(Some("tmpfs"), &target, Some("tmpfs"), quiet, Some("mode=1777")),
+            _ => mount(Some(&from), &target, NONE, bind_flags(), NONE),
+        };
+        mounted.map_err(|error| format!("mounting {name}: {error}"))?;
+    }
+    Ok(())
 }
 
 fn tmpfs(target: &str, flags: MsFlags, options: &str) -> nix::Result<()> {
