@@ -17,7 +17,7 @@ use firstlight::store::Store;
 use jiff::SignedDuration;
 use nix::sched::{CloneFlags, unshare};
 
-/// The shipped recipe with the lock of the image under test, in a folder of its own, and a cache without finished stages.
+/// The shipped recipe, on the base of the image under test alone, with the lock of the image under test, in a folder of its own, and a cache without finished stages.
 struct Bench {
     top: PathBuf,
     loaded: Loaded,
@@ -35,6 +35,10 @@ impl Bench {
         for folder in ["recipes", "overlays"] {
             copy(&["-r"], &image::repository().join(folder), &top.join(folder))?;
         }
+        let recipe = top.join("recipes/hello.toml");
+        let text = fs::read_to_string(&recipe)?;
+        let only = |line: &str| if line.starts_with("bases = ") { "bases = [\"debian-13\"]" } else { line }.to_owned();
+        fs::write(&recipe, text.lines().map(only).collect::<Vec<_>>().join("\n"))?;
         let loaded = recipe::load(&top.join("recipes/hello.toml"), None)?;
         let lock = lock::read(&lock::path(&loaded), &loaded)?.context("the image under test has no lock")?;
         Ok(Self { top, loaded, lock })

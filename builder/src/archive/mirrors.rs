@@ -54,8 +54,7 @@ impl Mirrors {
         }
         let mut usual = Vec::new();
         if !exclusive {
-            let suffix = format!("/{}", source.archive);
-            self.host.iter().filter(|url| url.ends_with(&suffix)).for_each(|url| push_new(&mut usual, url.clone()));
+            hosts(&self.host, sources, wanted).into_iter().for_each(|url| push_new(&mut usual, url.clone()));
             source.mirrors.iter().for_each(|url| push_new(&mut usual, url.trim_end_matches('/').to_owned()));
         }
         Choice { named, usual }
@@ -74,6 +73,21 @@ impl Mirrors {
         let roots: Vec<Vec<String>> = (0..sources.len()).map(roots).collect();
         packages.iter().map(|package| package.download(&roots[package.source])).collect()
     }
+}
+
+/// The host's own URLs for one of a base's sources. Where several sources have the same archive on servers of their own, as
+/// Ubuntu's security updates have, a source's own server goes first if the host knows it, and another one's is left to that one.
+fn hosts<'a>(host: &'a [String], sources: &[Source], wanted: usize) -> Vec<&'a String> {
+    let source = &sources[wanted];
+    let names = |source: &Source, url: &str| source.mirrors.iter().any(|own| own.trim_end_matches('/') == url);
+    let siblings = |(at, other): &(usize, &Source)| *at != wanted && other.archive == source.archive;
+    let siblings: Vec<&Source> = sources.iter().enumerate().filter(siblings).map(|(_, other)| other).collect();
+    let own = |url: &String| !siblings.is_empty() && names(source, url);
+    let theirs = |url: &String| siblings.iter().any(|other| names(other, url));
+    let suffix = format!("/{}", source.archive);
+    let fit = host.iter().filter(|url| url.ends_with(&suffix) && (own(url) || !theirs(url)));
+    let (first, rest): (Vec<_>, Vec<_>) = fit.partition(|url| own(url));
+    [first, rest].concat()
 }
 
 /// The archive at the times at which its snapshot service has what was released at `released`. A snapshot is taken some
@@ -166,6 +180,26 @@ mod tests {
         let choice = choose(&[], &host, 0);
         assert_eq!(choice.named, [] as [&str; 0]);
         assert_eq!(choice.usual, ["http://h.example/debian", "http://base.example/debian"]);
+    }
+
+    #[test]
+    fn servers_of_several_sources_of_one_archive_are_kept_apart() {
+        let mut sources = sources();
+        for (source, server) in sources.iter_mut().zip(["archive", "security"]) {
+            source.archive = "ubuntu".to_owned();
+            source.mirrors = vec![format!("http://{server}.example/ubuntu")];
+        }
+        let host = ["de.example", "security.example", "archive.example"].map(|host| format!("http://{host}/ubuntu"));
+        let usual = |host: &[String], wanted| {
+            Mirrors { user: Vec::new(), host: host.to_vec() }.choose(&sources, wanted).usual
+        };
+        assert_eq!(usual(&host, 0), ["http://archive.example/ubuntu", "http://de.example/ubuntu"]);
+        assert_eq!(usual(&host[..2], 0), ["http://de.example/ubuntu", "http://archive.example/ubuntu"]);
+        assert_eq!(usual(&host, 1), ["http://security.example/ubuntu", "http://de.example/ubuntu"]);
+        // One that the user names is asked for both.
+        let user = vec!["http://m.example/ubuntu".to_owned()];
+        let choice = Mirrors { user, host: host.to_vec() }.choose(&sources, 1);
+        assert_eq!(choice, Choice { named: vec!["http://m.example/ubuntu".to_owned()], usual: vec![] });
     }
 
     #[test]

@@ -15,6 +15,10 @@ use crate::sandbox::{self, Sandbox};
 /// that mke2fs can. Beyond it the kernel goes on with `meta_bg`.
 const GROWS_TO: u64 = 1 << 31;
 
+/// The least size in MiB of the journal of a file system that grows. Kernels before 6.12 add groups in one transaction, which
+/// they take to touch every reserved block of descriptors (1023 of them), and a transaction is at most a quarter of the journal.
+const GROWING_JOURNAL: u64 = 24;
+
 /// A file system in one partition of the image.
 pub(super) struct FileSystem<'a> {
     /// Where it goes.
@@ -50,7 +54,7 @@ impl FileSystem<'_> {
     pub(super) fn make_data(&self, tools: &Path, image: &Path) -> Result<(), sandbox::Error> {
         let size = self.partition.size;
         let ratio = (16384 * size.min(128 * MIB) / (128 * MIB)).max(4096).to_string();
-        let journal = (size / 4 / MIB).clamp(4, 128) * MIB;
+        let journal = (size / 4 / MIB).clamp(GROWING_JOURNAL, 128) * MIB;
         let grows = self.base.features.iter().any(|feature| feature == "resize_inode");
         let growth = grows.then(|| format!("resize={}", GROWS_TO.max(size / 4096 + 1)));
         self.make(Sandbox::new(tools), image, journal, &["-m", "0", "-i", &ratio], growth)

@@ -125,6 +125,7 @@ fn list_name(source: usize, suite: &str) -> String {
     format!("{}_archive_dists_{}", host(source), suite.replace('/', "_"))
 }
 
+/// Ubuntu's phased updates are chosen for all or, by older apts, by a draw from the machine's id: an image has none.
 fn configuration(inside: &str, architecture: &str) -> String {
     format!(
         "Dir \"{inside}/\";\n\
@@ -145,6 +146,7 @@ fn configuration(inside: &str, architecture: &str) -> String {
          APT::Architecture \"{architecture}\";\n\
          APT::Architectures {{ \"{architecture}\"; }};\n\
          APT::Install-Suggests \"false\";\n\
+         APT::Get::Always-Include-Phased-Updates \"true\";\n\
          APT::Sandbox::User \"root\";\n\
          Acquire::Languages \"none\";\n\
          Debug::NoLocking \"true\";\n"
