@@ -190,9 +190,8 @@ mod tests {
             source.mirrors = vec![format!("http://{server}.example/ubuntu")];
         }
         let host = ["de.example", "security.example", "archive.example"].map(|host| format!("http://{host}/ubuntu"));
-        let usual = |host: &[String], wanted| {
-            Mirrors { user: Vec::new(), host: host.to_vec() }.choose(&sources, wanted).usual
-        };
+        let usual =
+            |host: &[String], wanted| Mirrors { user: Vec::new(), host: host.to_vec() }.choose(&sources, wanted).usual;
         assert_eq!(usual(&host, 0), ["http://archive.example/ubuntu", "http://de.example/ubuntu"]);
         assert_eq!(usual(&host[..2], 0), ["http://de.example/ubuntu", "http://archive.example/ubuntu"]);
         assert_eq!(usual(&host, 1), ["http://security.example/ubuntu", "http://de.example/ubuntu"]);
