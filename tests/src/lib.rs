@@ -8,6 +8,7 @@ pub mod image;
 pub mod judge;
 pub mod mirror;
 pub mod ntp;
+pub mod rpm_distribution;
 pub mod site;
 pub mod tree;
 pub mod write_log;

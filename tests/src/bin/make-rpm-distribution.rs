@@ -1,0 +1,13 @@
+//! Makes the RPM distribution of the end-to-end tests, to look at: `make-rpm-distribution FOLDER`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use end_to_end::rpm_distribution::RpmDistribution;
+
+fn main() -> Result<()> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).context("usage: make-rpm-distribution FOLDER")?);
+    RpmDistribution::made()?.copy(&folder)?;
+    eprintln!("{}: the mirror is almalinux/9, its key RPM-GPG-KEY-AlmaLinux-9.", folder.display());
+    Ok(())
+}

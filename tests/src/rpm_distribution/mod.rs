@@ -1,0 +1,141 @@
+//! An RPM distribution made of Debian 13's binaries, under the names and paths of EL9: what AlmaLinux 9 is proved with
+//! where AlmaLinux's own mirrors can't be reached.
+//!
+//! What is EL9's about it: names of packages and what each holds, paths, scriptlets and triggers, accounts, the layout of
+//! repositories, signatures, digests, modules. rpmbuild makes the packages and derives their dependencies.
+//!
+//! What is Debian's: every program, so that versions, features and configuration formats are those of Debian 13. Libraries
+//! lie in `/usr/lib64`; as the programs were compiled to look into `/usr/lib/x86_64-linux-gnu`, the package `filesystem` makes that a
+//! link to it. Python's modules stay in `/usr/lib/python3`. The kernel release is Debian's, so it is not the version of the package
+//! `kernel-core` with `.x86_64` after it, as EL's is; the kernel does not choose SELinux without being told
+//! `security=selinux`.
+//!
+//! The catalogue in `catalogue/` says what goes where; `files/PACKAGE/` holds files that are not Debian's.
+
+mod catalogue;
+mod debian;
+pub mod key;
+mod regroup;
+mod repository;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::image;
+use catalogue::{Catalogue, Payload, Repository};
+use debian::Debian;
+use key::Key;
+
+/// The distribution as it lies in a folder.
+#[derive(Clone, Debug)]
+pub struct RpmDistribution {
+    folder: PathBuf,
+}
+
+impl RpmDistribution {
+    /// The mirror: what `https://repo.almalinux.org/almalinux/9` is for AlmaLinux 9.
+    #[must_use]
+    pub fn mirror(&self) -> PathBuf {
+        self.folder.join("almalinux/9")
+    }
+
+    /// The certificate that packages and repositories are signed by.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.folder.join("RPM-GPG-KEY-AlmaLinux-9")
+    }
+
+    /// The distribution below `target/`, made where there is none of these inputs: the catalogue, this code and Debian's packages as
+    /// they are today. Others are removed.
+    ///
+    /// # Errors
+    /// Debian's archive can't be had, or it can't be made.
+    pub fn made() -> Result<Self> {
+        let source = source();
+        let mut catalogue = Catalogue::read(&source.join("catalogue"))?;
+        let debian = debian::fetch(&catalogue)?;
+        catalogue.complete(&debian.keys().cloned().collect::<Vec<_>>());
+        let all = image::repository().join("target/rpm-distribution");
+        let folder = all.join(digest(&source, &debian)?);
+        if !folder.is_dir() {
+            let _ = fs::remove_dir_all(&all);
+            fs::create_dir_all(&all)?;
+            let work = tempfile::tempdir_in(&all)?;
+            let made = work.path().join("made");
+            make(&catalogue, &debian, work.path(), &made)?;
+            fs::rename(&made, &folder).with_context(|| format!("keeping {}", folder.display()))?;
+        }
+        Ok(Self { folder })
+    }
+
+    /// Copies it into the folder `to`, which must not be there.
+    ///
+    /// # Errors
+    /// A file can't be copied.
+    pub fn copy(&self, to: &Path) -> Result<()> {
+        crate::judge::run("cp", &["--archive", &self.folder.display().to_string(), &to.display().to_string()]).map(drop)
+    }
+}
+
+fn source() -> PathBuf {
+    image::repository().join("tests/src/rpm_distribution")
+}
+
+fn make(catalogue: &Catalogue, debian: &BTreeMap<String, Debian>, work: &Path, into: &Path) -> Result<()> {
+    let contents = regroup::regroup(catalogue, debian, &source().join("files"), work)?;
+    let parts = spec::Parts { catalogue, debian, contents: &contents };
+    let packages = work.join("packages");
+    fs::create_dir(&packages)?;
+    for payload in [Payload::Zstd, Payload::Xz, Payload::Gzip] {
+        let tree = work.join(format!("{payload:?}"));
+        if tree.is_dir() {
+            let path = work.join(format!("{payload:?}.spec"));
+            fs::write(&path, parts.spec(payload, &tree))?;
+            repository::build(&path, payload, work, &packages)?;
+        }
+    }
+    let mirror = into.join("almalinux/9");
+    fs::create_dir_all(&mirror)?;
+    let key = Key::make("AlmaLinux as made in a test <tests@firstlight.invalid>")?;
+    key.export(&into.join("RPM-GPG-KEY-AlmaLinux-9"))?;
+    let wanted = catalogue.packages.iter().map(|(name, entry)| (name.clone(), entry.repository)).collect();
+    repository::publish(&packages, &mirror, &key, &wanted)?;
+    for repository in Repository::ALL {
+        let compression = if repository == Repository::AppStream { "xz" } else { "gz" };
+        repository::index(&mirror.join(repository.folder()), compression, None, &key)?;
+    }
+    Ok(())
+}
+
+/// Changes with everything that decides what the distribution is like.
+fn digest(source: &Path, debian: &BTreeMap<String, Debian>) -> Result<String> {
+    let mut digest = Sha256::new();
+    for package in debian.values() {
+        digest.update(&package.sha256);
+    }
+    let mut folders = vec![source.to_owned()];
+    let mut files = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            match fs::symlink_metadata(&path)? {
+                of if of.is_dir() => folders.push(path),
+                of if of.is_symlink() => {
+                    _ = files.insert(path.clone(), (0, fs::read_link(&path)?.display().to_string().into_bytes()))
+                }
+                of => _ = files.insert(path.clone(), (of.permissions().mode(), fs::read(&path)?)),
+            }
+        }
+    }
+    for (path, (mode, content)) in files {
+        digest.update(format!("{} {mode:o} {}\n", path.strip_prefix(source)?.display(), content.len()));
+        digest.update(content);
+    }
+    Ok(digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
