@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use firstlight::archive::deb::{Archive, Keyring, Mirrors};
+use firstlight::archive::{Archive, Keyring, Mirrors};
 use firstlight::progress::Progress;
 use firstlight::recipe;
 use firstlight::store::Store;

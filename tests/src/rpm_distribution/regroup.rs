@@ -7,11 +7,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use firstlight::rootfs::extract::{self, Owners};
 use globset::GlobSet;
 
 use super::catalogue::{Catalogue, Entry, globs};
 use super::debian::Debian;
+use crate::judge;
 
 /// What a package holds.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub fn regroup(
     for package in debian.values() {
         let folder = unpacked.join(&package.name);
         fs::create_dir_all(&folder)?;
-        extract::extract(&package.deb, &folder, Owners::Keep)?;
+        judge::run("dpkg-deb", &["--extract", &package.deb.display().to_string(), &folder.display().to_string()])?;
         mover.take(package, &folder).with_context(|| format!("the Debian package {}", package.name))?;
     }
     fs::remove_dir_all(&unpacked)?;
