@@ -1,13 +1,14 @@
-//! The tools root: the files of the base's own tools (apt, dpkg, mke2fs), so that nothing of the host's decides an image.
+//! The tools root: the files of the base's own tools (apt and dpkg, or dnf and rpm; mke2fs), so that nothing of the host's decides an image.
 
 use std::path::PathBuf;
 
-use crate::archive::Package;
+use crate::archive::{self, Larder, Package};
 use crate::progress::Progress;
-use crate::rootfs::deb::{self, extract};
+use crate::recipe::base::Family;
 use crate::rootfs::item::Owners;
+use crate::rootfs::{deb, rpm};
 use crate::stage::{self, Key, Stages};
-use crate::store::{self, Download, Store};
+use crate::store::{self, Download};
 
 /// The tools root could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +16,15 @@ pub enum Error {
     /// A download failed.
     #[error("fetching the tools")]
     Store(#[from] store::Error),
+    /// A package is not what it must be.
+    #[error("making the tools root")]
+    Archive(#[from] archive::Error),
     /// A package can't be unpacked.
     #[error("making the tools root")]
-    Unpack(#[from] deb::PackageError),
+    Deb(#[from] deb::PackageError),
+    /// A package can't be unpacked.
+    #[error("making the tools root")]
+    Rpm(#[from] rpm::PackageError),
     /// It can't be kept.
     #[error("making the tools root")]
     Stage(#[from] stage::Error),
@@ -31,18 +38,22 @@ pub enum Error {
 pub fn root(
     packages: &[Package],
     downloads: &[Download],
-    store: &Store,
+    larder: &Larder<'_>,
     stages: &Stages,
     progress: &Progress,
 ) -> Result<PathBuf, Error> {
     let digests: Vec<&str> = packages.iter().map(|package| package.sha256.as_str()).collect();
     let key = Key::new("tools").input("packages", digests).about(format!("{} packages", packages.len()));
     stages.folder(&key, progress, |folder| {
-        let fetched = store.fetch(downloads, progress)?;
+        let fetched = larder.store.fetch(downloads, progress)?;
         if fetched.new > 0 {
             fetched.tell(progress);
         }
-        let debs: Vec<PathBuf> = packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
-        Ok(extract::extract_all(&debs, folder, Owners::Root)?)
+        let files = larder.files(packages)?;
+        match larder.base.family {
+            Family::Deb => deb::extract::extract_all(&files, folder, Owners::Root)?,
+            Family::Rpm => rpm::extract::extract_all(&files, folder)?,
+        }
+        Ok(())
     })
 }

@@ -11,7 +11,7 @@ use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 use fastrand::Rng;
-use firstlight::archive::{Archive, Error, Keyring, Mirrors, Wanted};
+use firstlight::archive::{Archive, Error, Mirrors, Trust, Wanted};
 use firstlight::progress::Progress;
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema::Target;
@@ -39,16 +39,16 @@ static COURT: LazyLock<Court> = LazyLock::new(|| {
     let base: Base = toml::from_str(&fs::read_to_string(bases.join("debian-13.toml")).unwrap()).unwrap();
     let keyring = bases.join(&base.keyring);
     let store = Store::open(Path::new(CACHE)).unwrap();
-    let archive = open(&base, &keyring, &store);
+    let archive = open(&base, &bases.join("debian-13.toml"), &store);
     let tools = tools_root(&base, &archive, &store);
     let judge = Judge::new(&base, keyring.to_str().unwrap(), &archive);
     Court { base, archive, tools, judge }
 });
 
-fn open(base: &Base, keyring: &Path, store: &Store) -> Archive {
-    let keyring = Keyring::parse(&fs::read_to_string(keyring).unwrap()).unwrap();
+fn open(base: &Base, file: &Path, store: &Store) -> Archive {
+    let trust = Trust::read(base, file).unwrap();
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
-    Archive::open(base, &keyring, &mirrors, store, &Progress::new(), jiff::Timestamp::now()).unwrap()
+    Archive::open(base, &trust, &mirrors, store, &Progress::new(), jiff::Timestamp::now()).unwrap()
 }
 
 fn tools_root(base: &Base, archive: &Archive, store: &Store) -> PathBuf {

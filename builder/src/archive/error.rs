@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::recipe::base::Family;
 use crate::{sandbox, store};
 
 /// Why an archive could not be read, or no set of packages be chosen.
@@ -30,6 +29,25 @@ pub enum Error {
         reason: String,
         /// Fingerprints of the base's certificates.
         expected: String,
+    },
+    /// An RPM is not signed as it must be, or not the package that it is taken for.
+    #[error(
+        "verifying the package {package}: {reason}\n  expected a good signature by one of {expected}\n  hint: the mirror \
+         or its index has other packages than the distribution's; lock anew with another one (--mirror)"
+    )]
+    Unsigned {
+        /// The name of its file.
+        package: String,
+        /// What was found.
+        reason: String,
+        /// Fingerprints of the certificates of its source.
+        expected: String,
+    },
+    /// A package that was fetched is no longer in the store.
+    #[error("taking the package {package}: it vanished from the store\n  hint: is another program clearing the cache?")]
+    Lost {
+        /// The name of its file.
+        package: String,
     },
     /// A Release is older than its archive allows.
     #[error(
@@ -134,14 +152,6 @@ pub enum Error {
         program: &'static str,
         /// The line.
         answer: String,
-    },
-    /// Archives of this family can't be read.
-    #[error("opening the archive of `{base}`: archives of the family {family:?} can't be read yet")]
-    Family {
-        /// The base.
-        base: String,
-        /// Its family.
-        family: Family,
     },
     /// A download failed.
     #[error(transparent)]

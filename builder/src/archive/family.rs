@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Error, Keyring, Mirrors, Package, Result, Solution, Wanted, deb, rpm};
+use super::{Mirrors, Package, Result, Solution, Trust, Wanted, deb, rpm};
 use crate::progress::Progress;
 use crate::recipe::base::{Base, Family};
 use crate::store::{Download, Store};
@@ -15,6 +15,8 @@ use crate::store::{Download, Store};
 pub enum Archive {
     /// Of debs, for apt.
     Deb(deb::Archive),
+    /// Of RPMs, for dnf.
+    Rpm(rpm::Archive),
 }
 
 /// An index that an archive was read from.
@@ -40,15 +42,15 @@ impl Archive {
     /// No mirror has a suite, a signature or digest is wrong, or an index can't be read.
     pub fn open(
         base: &Base,
-        keyring: &Keyring,
+        trust: &Trust,
         mirrors: &Mirrors,
         store: &Store,
         progress: &Progress,
         now: Timestamp,
     ) -> Result<Self> {
         match base.family {
-            Family::Deb => deb::Archive::open(base, keyring, mirrors, store, progress, now).map(Self::Deb),
-            Family::Rpm => Err(Error::Family { base: base.name.clone(), family: base.family }),
+            Family::Deb => deb::Archive::open(base, trust, mirrors, store, progress, now).map(Self::Deb),
+            Family::Rpm => rpm::Archive::open(base, trust, mirrors, store, progress, now).map(Self::Rpm),
         }
     }
 
@@ -57,6 +59,7 @@ impl Archive {
     pub fn released(&self) -> Timestamp {
         match self {
             Self::Deb(archive) => archive.released(),
+            Self::Rpm(archive) => archive.released(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Archive {
     pub fn digest(&self) -> String {
         match self {
             Self::Deb(archive) => archive.digest(),
+            Self::Rpm(archive) => archive.digest(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Archive {
     pub fn len(&self) -> usize {
         match self {
             Self::Deb(archive) => archive.len(),
+            Self::Rpm(archive) => archive.len(),
         }
     }
 
@@ -87,6 +92,7 @@ impl Archive {
     pub fn downloads(&self, packages: &[Package]) -> Vec<Download> {
         match self {
             Self::Deb(archive) => archive.downloads(packages),
+            Self::Rpm(archive) => archive.downloads(packages),
         }
     }
 
@@ -95,6 +101,7 @@ impl Archive {
     pub fn indices(&self) -> Vec<IndexRead<'_>> {
         match self {
             Self::Deb(archive) => archive.indices().collect(),
+            Self::Rpm(archive) => archive.indices().collect(),
         }
     }
 
@@ -105,6 +112,7 @@ impl Archive {
     pub fn newest(&self, name: &str) -> Result<Package> {
         match self {
             Self::Deb(archive) => archive.newest(name),
+            Self::Rpm(archive) => archive.newest(name),
         }
     }
 
@@ -113,6 +121,7 @@ impl Archive {
     pub fn has(&self, package: &Package) -> bool {
         match self {
             Self::Deb(archive) => archive.has(package),
+            Self::Rpm(archive) => archive.has(package),
         }
     }
 
@@ -124,6 +133,7 @@ impl Archive {
     pub fn closure(&self, names: &[String]) -> Result<Vec<Package>> {
         match self {
             Self::Deb(archive) => archive.closure(names),
+            Self::Rpm(archive) => archive.closure(names),
         }
     }
 
@@ -135,6 +145,7 @@ impl Archive {
     pub fn solve(&self, tools_root: &Path, wanted: &Wanted) -> Result<Solution> {
         match self {
             Self::Deb(archive) => deb::solve(archive, tools_root, wanted),
+            Self::Rpm(archive) => rpm::solve(archive, tools_root, wanted),
         }
     }
 }

@@ -83,3 +83,34 @@ pub(super) fn sign(text: &str, keys: &[&Key], hash: HashAlgorithm, at: SystemTim
     writer.finalize().unwrap();
     String::from_utf8(sink).unwrap()
 }
+
+/// A detached signature by the key's subkey.
+pub(super) fn sign_detached(content: &[u8], key: &Key, at: SystemTime) -> Vec<u8> {
+    let policy = StandardPolicy::at(at);
+    let found = key.cert.keys().with_policy(&policy, at).secret().subkeys().for_signing().next().unwrap();
+    let pair = found.key().clone().into_keypair().unwrap();
+    let mut sink = Vec::new();
+    let signer = Signer::new(Message::new(&mut sink), pair).unwrap().detached().creation_time(at);
+    let mut writer = signer.build().unwrap();
+    writer.write_all(content).unwrap();
+    writer.finalize().unwrap();
+    sink
+}
+
+/// Packed as the end of a name says: `.xz`, `.gz`, `.zst`, or not at all.
+pub(super) fn pack(content: &[u8], format: &str) -> Vec<u8> {
+    match format {
+        ".xz" => {
+            let mut writer = xz2::write::XzEncoder::new(Vec::new(), 1);
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap()
+        }
+        ".gz" => {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap()
+        }
+        ".zst" => zstd::encode_all(content, 1).unwrap(),
+        _ => content.to_vec(),
+    }
+}

@@ -32,6 +32,22 @@ pub(super) struct Choice {
     pub usual: Vec<String>,
 }
 
+impl Choice {
+    /// The mirrors in the order in which packages are asked for: where the archive's suites were found, packages are; the
+    /// others follow.
+    pub(super) fn order<'a>(&'a self, found: &[&'a str]) -> Vec<String> {
+        let named = found.iter().all(|mirror| self.named.iter().any(|one| one == mirror));
+        let rest = if named { &self.named } else { &self.usual };
+        let mut order: Vec<String> = Vec::new();
+        found
+            .iter()
+            .copied()
+            .chain(rest.iter().map(String::as_str))
+            .for_each(|url| push_new(&mut order, url.to_owned()));
+        order
+    }
+}
+
 impl Mirrors {
     /// The user's URLs (each `--mirror`), and the apt sources below `apt` (`/etc/apt`).
     #[must_use]
@@ -40,6 +56,11 @@ impl Mirrors {
             user: user.iter().map(|url| url.trim_end_matches('/').to_owned()).collect(),
             host: apt_sources::read(apt),
         }
+    }
+
+    /// Whether the user names mirrors.
+    pub(super) fn named(&self) -> bool {
+        !self.user.is_empty()
     }
 
     /// For one of a base's sources.
@@ -110,21 +131,19 @@ fn push_new(urls: &mut Vec<String>, url: String) {
 fn beside(url: &str, sources: &[Source], wanted: usize) -> (String, bool) {
     let archive = &sources[wanted].archive;
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let mut parts: Vec<&str> = rest.split('/').collect();
-    let is_archive = |part: &&str| sources.iter().any(|source| source.archive == *part);
-    // The first part is the host.
-    let meant = match parts.iter().skip(1).rposition(is_archive) {
-        Some(position) => {
-            let meant = parts[position + 1] == archive;
-            parts[position + 1] = archive;
-            meant
-        }
-        None => {
-            parts.push(archive);
-            wanted == 0
-        }
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = if path.is_empty() { String::new() } else { format!("/{path}") };
+    // The last place where an archive's name stands as whole parts of the path.
+    let stands = |name: &str| {
+        let ends = |(at, _): &(usize, &str)| matches!(path.as_bytes().get(at + 1 + name.len()), None | Some(b'/'));
+        path.match_indices(&format!("/{name}")).filter(ends).map(|(at, _)| at).last()
     };
-    (format!("{scheme}://{}", parts.join("/")), meant)
+    let named = sources.iter().filter_map(|source| Some((stands(&source.archive)?, &source.archive)));
+    let Some((at, name)) = named.max_by_key(|(at, name)| (*at, name.len())) else {
+        return (format!("{scheme}://{host}{path}/{archive}"), wanted == 0);
+    };
+    let (before, after) = (&path[..at], &path[at + 1 + name.len()..]);
+    (format!("{scheme}://{host}{before}/{archive}{after}"), name == archive)
 }
 
 #[cfg(test)]
@@ -136,9 +155,8 @@ mod tests {
             .map(|archive| Source {
                 archive: archive.to_owned(),
                 mirrors: vec![format!("http://base.example/{archive}")],
-                suites: Vec::new(),
-                components: Vec::new(),
                 snapshot: Some(format!("http://past.example/{archive}/{{time}}")),
+                ..Source::default()
             })
             .to_vec()
     }
@@ -172,6 +190,17 @@ mod tests {
         let choice = choose(&["http://s.example/archive/debian/20261120T000000Z"], &[], 1);
         assert_eq!(choice.named, ["http://s.example/archive/debian-security/20261120T000000Z"]);
         assert_eq!(choose(&["http://debian/debian"], &[], 1).named, ["http://debian/debian-security"]);
+    }
+
+    #[test]
+    fn an_archives_name_may_have_several_parts() {
+        let named = |archive: &str| Source { archive: archive.to_owned(), ..sources().remove(0) };
+        let sources = [named("almalinux/9"), named("epel/9")];
+        let beside = |url: &str, wanted| beside(url, &sources, wanted);
+        assert_eq!(beside("http://m.example/almalinux/9", 0), ("http://m.example/almalinux/9".to_owned(), true));
+        assert_eq!(beside("http://m.example/almalinux/9", 1), ("http://m.example/epel/9".to_owned(), false));
+        assert_eq!(beside("http://m.example/x", 1), ("http://m.example/x/epel/9".to_owned(), false));
+        assert_eq!(beside("http://m.example/almalinux/90", 0).0, "http://m.example/almalinux/90/almalinux/9");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod ask;
 mod deb;
 mod error;
 mod family;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod mirrors;
@@ -15,11 +16,16 @@ mod rpm;
 mod signature;
 mod solution;
 mod solution_cache;
+mod trust;
+mod unpack;
 
 pub use error::{Error, Result};
 pub use family::{Archive, IndexRead, compare_versions};
+pub use files::Larder;
 pub use mirrors::Mirrors;
 pub use package::Package;
+pub use rpm::header as rpm_header;
 pub use signature::Keyring;
 pub use solution::{Solution, Wanted};
 pub use solution_cache::solve_once;
+pub use trust::Trust;

@@ -28,10 +28,16 @@ pub struct Package {
 }
 
 impl Package {
+    /// The name of its file.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.path.rsplit('/').next().unwrap_or(&self.path).to_owned()
+    }
+
     /// What to fetch for it, below one of `mirrors`.
     pub(super) fn download(&self, mirrors: &[String]) -> Download {
         Download {
-            label: self.path.rsplit('/').next().unwrap_or(&self.path).to_owned(),
+            label: self.label(),
             urls: mirrors.iter().map(|mirror| format!("{mirror}/{}", self.path)).collect(),
             sha256: self.sha256.clone(),
             size: self.size,
@@ -56,4 +62,11 @@ impl Package {
             essential: false,
         }
     }
+}
+
+/// Whether it is a path below a mirror, and nowhere else.
+pub(super) fn is_path(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte))
+        && text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }

@@ -1,4 +1,4 @@
-//! Clear-signed messages (RFC 9580 §7): is this text signed by a certificate of the base?
+//! Clear-signed messages (RFC 9580 §7) and detached signatures: is this signed by a certificate of the base?
 
 use std::io::Read;
 use std::time::SystemTime;
@@ -9,7 +9,8 @@ use sequoia_openpgp as openpgp;
 use openpgp::cert::{Cert, CertParser};
 use openpgp::parse::Parse;
 use openpgp::parse::stream::{
-    GoodChecksum, MessageLayer, MessageStructure, VerificationError, VerificationHelper, VerifierBuilder,
+    DetachedVerifierBuilder, GoodChecksum, MessageLayer, MessageStructure, VerificationError, VerificationHelper,
+    VerifierBuilder,
 };
 use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
@@ -43,7 +44,8 @@ impl Keyring {
         Ok(Self { certificates })
     }
 
-    fn fingerprints(&self) -> String {
+    /// Their fingerprints, for a person.
+    pub(super) fn fingerprints(&self) -> String {
         self.certificates.iter().map(|cert| cert.fingerprint().to_hex()).collect::<Vec<_>>().join(", ")
     }
 }
@@ -59,13 +61,42 @@ pub(super) fn verify(url: &str, message: &[u8], keyring: &Keyring, now: Timestam
     framed.map_err(refuse)?;
     let now = SystemTime::from(now);
     let policy = StandardPolicy::at(now);
-    let judge = Judge { keyring, policy: &policy, now, findings: Vec::new() };
+    let judge = Judge { keyring, policy: &policy, now, moment: Moment::Now, findings: Vec::new() };
     let mut verifier = VerifierBuilder::from_bytes(message)
         .and_then(|builder| builder.with_policy(&policy, now, judge))
         .map_err(|error| refuse(error.to_string()))?;
     let mut text = String::new();
     verifier.read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
     Ok(text)
+}
+
+/// When a certificate must be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Now, too: of what is signed time and again.
+    Now,
+    /// At the time of signing, and not withdrawn for a cause that reaches back: of what is signed once.
+    Signing,
+}
+
+/// Whether at least one signature (armored or not) over `content` is good and by one of the certificates, as of `now`.
+///
+/// # Errors
+/// It is not: for each signature, what is wrong with it.
+pub(super) fn verify_detached(
+    keyring: &Keyring,
+    signature: &[u8],
+    content: &[u8],
+    now: Timestamp,
+    moment: Moment,
+) -> std::result::Result<(), String> {
+    let now = SystemTime::from(now);
+    let policy = StandardPolicy::at(now);
+    let judge = Judge { keyring, policy: &policy, now, moment, findings: Vec::new() };
+    let mut verifier = DetachedVerifierBuilder::from_bytes(signature)
+        .and_then(|builder| builder.with_policy(&policy, now, judge))
+        .map_err(|error| chain(&error))?;
+    verifier.verify_bytes(content).map_err(|error| chain(&error))
 }
 
 /// Refuses anything before, after or between the signed text and its signature, as apt does: a reader that frames the
@@ -100,6 +131,7 @@ struct Judge<'a> {
     keyring: &'a Keyring,
     policy: &'a StandardPolicy<'a>,
     now: SystemTime,
+    moment: Moment,
     findings: Vec<String>,
 }
 
@@ -111,11 +143,12 @@ impl VerificationHelper for Judge<'_> {
     fn check(&mut self, structure: MessageStructure) -> openpgp::Result<()> {
         let layers: Vec<MessageLayer> = structure.into_iter().collect();
         let [MessageLayer::SignatureGroup { results }] = layers.as_slice() else {
-            return Err(anyhow::anyhow!("it is not a clear-signed message"));
+            return Err(anyhow::anyhow!("it is not a signed message"));
         };
         let mut good = false;
         for result in results {
             match result {
+                Ok(GoodChecksum { .. }) if self.moment == Moment::Signing => good = true,
                 Ok(GoodChecksum { ka, .. }) => match self.still_good(ka.cert(), &ka.key().fingerprint()) {
                     Ok(()) => good = true,
                     Err(reason) => self.findings.push(reason),

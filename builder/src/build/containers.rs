@@ -4,17 +4,20 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use jiff::Timestamp;
 
-use crate::archive::{Package, Solution};
+use crate::archive::{self, Larder, Solution};
 use crate::platform::container::{self, Config, Layer};
 use crate::platform::docker::{PROBE_IMAGE, Prepared};
 use crate::progress::Progress;
+use crate::recipe::base::Family;
 use crate::recipe::schema::ContainerImage;
 use crate::recipe::{Fingerprint, Loaded};
 use crate::rootfs::deb::{self, extract};
 use crate::rootfs::item::Owners;
+use crate::rootfs::rpm;
 use crate::stage::{self, Key, Stages};
 
 /// A container image could not be prepared.
@@ -39,6 +42,22 @@ pub enum Error {
         archive: String,
         /// What it holds.
         found: String,
+    },
+    /// A package is not what it must be.
+    #[error("container image `{name}`: {source}")]
+    Archive {
+        /// The image.
+        name: String,
+        /// Why.
+        source: archive::Error,
+    },
+    /// A package could not be extracted.
+    #[error("container image `{name}`: {source}")]
+    Rpm {
+        /// The image.
+        name: String,
+        /// Why.
+        source: rpm::PackageError,
     },
     /// A package could not be extracted.
     #[error("container image `{name}`: {source}")]
@@ -69,8 +88,8 @@ pub struct Kitchen<'a> {
     pub loaded: &'a Loaded,
     /// No time in an image is later.
     pub released: Timestamp,
-    /// The file of a package that has been fetched.
-    pub deb: &'a dyn Fn(&Package) -> PathBuf,
+    /// Where the packages lie.
+    pub larder: &'a Larder<'a>,
     /// A folder for unfinished trees and layers.
     pub folder: &'a Path,
     /// Where finished images are kept.
@@ -149,15 +168,28 @@ impl Kitchen<'_> {
         let name = image.name.as_str();
         let tree = self.folder.join(file_name(name));
         fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
-        let debs: Vec<PathBuf> = solution.packages.iter().map(self.deb).collect();
-        let package = |source| Error::Package { name: name.to_owned(), source };
-        extract::merge_usr(&tree).map_err(package)?;
-        // One after the other: a folder's time is that of the last package with files in it, the same in every build.
-        debs.iter().try_for_each(|deb| extract::extract(deb, &tree, Owners::Keep)).map_err(package)?;
+        let wrong = |source| Error::Archive { name: name.to_owned(), source };
+        self.lay_out(name, &self.larder.files(&solution.packages).map_err(wrong)?, &tree)?;
         if let Some(files) = self.loaded.files(image) {
             copy_over(&files, &tree).map_err(failed(name, &format!("laying {} over it", files.display())))?;
         }
         self.pack(name, &tree, &image.entrypoint, into)
+    }
+
+    /// The files of packages, one after the other: a folder's time is that of the last package with files in it, the same in
+    /// every build.
+    fn lay_out(&self, name: &str, files: &[PathBuf], tree: &Path) -> Result<(), Error> {
+        let deb = |source| Error::Package { name: name.to_owned(), source };
+        let rpm = |source| Error::Rpm { name: name.to_owned(), source };
+        match self.loaded.base.family {
+            Family::Deb => {
+                extract::merge_usr(tree).map_err(deb)?;
+                files.iter().try_for_each(|file| extract::extract(file, tree, Owners::Keep)).map_err(deb)
+            }
+            Family::Rpm => {
+                files.iter().try_for_each(|file| rpm::extract::extract_all(slice::from_ref(file), tree)).map_err(rpm)
+            }
+        }
     }
 
     fn of_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {

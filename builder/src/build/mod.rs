@@ -17,7 +17,7 @@ use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 
 use self::record::Records;
-use crate::archive::Package;
+use crate::archive::{Larder, Package, Trust};
 use crate::disk;
 use crate::lock::{self, Lock, Workshop};
 use crate::parallel;
@@ -64,6 +64,7 @@ struct Job {
     lock: Lock,
     overlays: Vec<Overlay>,
     checks: Vec<u8>,
+    trust: Trust,
     /// A digest over all of it, from which every identifier on the disk follows.
     identity: String,
     /// Where the image goes.
@@ -103,10 +104,11 @@ impl Job {
         let loaded = recipe::load(&request.recipe, request.base.as_deref())?;
         let checks = checks::read()?;
         let overlays = overlays::load(&loaded)?;
+        let trust = Trust::read(&loaded.base, &loaded.base_path)?;
         let lock = obtain_lock(request, &loaded, workshop)?;
         let identity = identity(&loaded, &lock, &overlays, &checks)?;
         let out = request.out.join(format!("{}.raw", loaded.stem()));
-        Ok(Self { loaded, lock, overlays, checks, identity, out, work: request.work.clone() })
+        Ok(Self { loaded, lock, overlays, checks, trust, identity, out, work: request.work.clone() })
     }
 
     fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
@@ -117,7 +119,7 @@ impl Job {
         let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();
         store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
 
-        let ingredients = root::Ingredients { loaded, lock, overlays, store, checks };
+        let ingredients = root::Ingredients { loaded, lock, overlays, larder: self.larder(workshop), checks };
         thread::scope(|scope| self.assemble(scope, &ingredients, workshop))
     }
 
@@ -152,9 +154,14 @@ impl Job {
     }
 
     fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {
-        let Workshop { store, cache, progress, .. } = *workshop;
+        let Workshop { cache, progress, .. } = *workshop;
         let packages = &self.lock.tools;
-        Ok(tools::root(packages, &self.downloads(packages, workshop), store, &Stages::open(cache)?, progress)?)
+        let larder = self.larder(workshop);
+        Ok(tools::root(packages, &self.downloads(packages, workshop), &larder, &Stages::open(cache)?, progress)?)
+    }
+
+    fn larder<'a>(&'a self, workshop: &Workshop<'a>) -> Larder<'a> {
+        Larder { base: &self.loaded.base, trust: &self.trust, store: workshop.store }
     }
 
     fn downloads(&self, packages: &[Package], workshop: &Workshop<'_>) -> Vec<store::Download> {

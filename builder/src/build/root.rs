@@ -12,7 +12,7 @@ use anyhow::Context;
 use firmware_checks::appliance::{self, Appliance};
 
 use super::containers::Kitchen;
-use crate::archive::Package;
+use crate::archive::Larder;
 use crate::lock::Lock;
 use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};
@@ -23,7 +23,6 @@ use crate::rootfs::deb::install;
 use crate::rootfs::finalise;
 use crate::rootfs::overlay::{EarlyFile, Overlay};
 use crate::stage::{Key, Stages, Temporary, work_folder};
-use crate::store::Store;
 
 /// Where `firmware-checks` lies in an image.
 const CHECKS: &str = "usr/bin/firmware-checks";
@@ -37,7 +36,7 @@ pub struct Ingredients<'a> {
     /// Its overlays, in the order in which they are laid.
     pub overlays: &'a [Overlay],
     /// Where the packages lie.
-    pub store: &'a Store,
+    pub larder: Larder<'a>,
     /// The static program for the image.
     pub checks: &'a [u8],
 }
@@ -126,7 +125,7 @@ fn lay_packages<'scope>(
     cache: &'scope Path,
     progress: &'scope Progress,
 ) -> anyhow::Result<Packages<'scope>> {
-    let Ingredients { loaded, lock, store, overlays, .. } = ingredients;
+    let Ingredients { loaded, lock, larder, overlays, .. } = ingredients;
     let (folder, inflated) = (work.join("root"), work.join("inflated"));
     let tree = folder.clone();
     let (laid, is_laid) = mpsc::channel();
@@ -139,11 +138,11 @@ fn lay_packages<'scope>(
         let key = key.input("base", &loaded.base).input("released", solution.released);
         let key = key.about(format!("{} packages of {}, as of {}", digests.len(), loaded.base.name, solution.released));
         let log = &cache.join("install.log");
-        let debs: Vec<PathBuf> = solution.packages.iter().filter_map(|package| store.path(&package.sha256)).collect();
-        let (debs, base, requested, early) = (&debs, &loaded.base, &requested, &early);
-        let request = install::Request { solution, debs, base, requested, early, log, inflated: &inflated };
+        let (base, requested, early) = (&loaded.base, &requested, &early);
         Stages::open(cache)?.file(&key, progress, |tar| {
             fs::create_dir(&inflated).with_context(|| format!("making the folder {}", inflated.display()))?;
+            let debs = &larder.files(&solution.packages)?;
+            let request = install::Request { solution, debs, base, requested, early, log, inflated: &inflated };
             install::install(&request, &tree)?;
             archive::save(&tree, tar, solution.released.as_second())?;
             // Nobody waits for an archive on its way to the disk.
@@ -167,12 +166,11 @@ fn prepare_images(
     cache: &Path,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Prepared>> {
-    let Ingredients { loaded, lock, store, checks, .. } = ingredients;
+    let Ingredients { loaded, lock, larder, checks, .. } = ingredients;
     let folder = work.join("containers");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
-    let deb = |package: &Package| store.path(&package.sha256).unwrap_or_default();
     let (released, stages) = (lock.system.released, Stages::open(cache)?);
-    let kitchen = Kitchen { loaded, released, deb: &deb, folder: &folder, stages: &stages, progress };
+    let kitchen = Kitchen { loaded, released, larder, folder: &folder, stages: &stages, progress };
     Ok(kitchen.prepare(checks, &lock.images)?)
 }
 

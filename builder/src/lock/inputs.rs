@@ -39,6 +39,13 @@ pub fn of(recipe: &Loaded) -> Result<Inputs> {
     let mut inputs: Inputs =
         values.into_iter().map(|(name, value)| (name, new().json("value", &value).finish())).collect();
     inputs.insert("base.keyring".to_owned(), new().file("keyring", &recipe.keyring())?.finish());
+    for (index, keyring) in recipe.keyrings() {
+        let name = format!("base.sources.{}.keyring", base.sources[index].archive);
+        inputs.insert(name, new().file("keyring", &keyring)?.finish());
+    }
+    for source in base.sources.iter().filter(|source| source.signed) {
+        inputs.insert(format!("base.sources.{}.signed", source.archive), new().json("signed", &true).finish());
+    }
     Ok(inputs)
 }
 

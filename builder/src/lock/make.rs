@@ -1,6 +1,5 @@
 //! Asks the archive: what a recipe takes today.
 
-use std::fs;
 use std::path::Path;
 
 use firmware_checks::document::Problem;
@@ -9,7 +8,7 @@ use jiff::Timestamp;
 use super::error::{Error, Result};
 use super::file::{Artifact, Index};
 use super::{Lock, inputs};
-use crate::archive::{self, Archive, Keyring, Mirrors, Wanted};
+use crate::archive::{self, Archive, Larder, Mirrors, Trust, Wanted};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::stage::Stages;
@@ -36,12 +35,12 @@ pub struct Workshop<'a> {
 /// [`Error`].
 pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<Lock> {
     let Workshop { mirrors, store, cache, progress } = *workshop;
-    let keyring = recipe.keyring();
-    let armored = fs::read_to_string(&keyring).map_err(Error::io("reading", &keyring))?;
-    let archive = Archive::open(&recipe.base, &Keyring::parse(&armored)?, mirrors, store, progress, now)?;
+    let trust = Trust::read(&recipe.base, &recipe.base_path)?;
+    let archive = Archive::open(&recipe.base, &trust, mirrors, store, progress, now)?;
     let stages = Stages::open(cache)?;
     let tools = archive.closure(&recipe.base.tools)?;
-    let root = tools::root(&tools, &archive.downloads(&tools), store, &stages, progress)?;
+    let larder = Larder { base: &recipe.base, trust: &trust, store };
+    let root = tools::root(&tools, &archive.downloads(&tools), &larder, &stages, progress)?;
     let solve = |wanted: &Wanted<'_>| {
         let solution = archive::solve_once(&archive, &root, wanted, &stages, progress);
         solution.map_err(|error| unknown(recipe, &error).unwrap_or_else(|| error.into()))

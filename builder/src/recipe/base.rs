@@ -68,11 +68,11 @@ pub enum Family {
 }
 
 /// One archive with the suites that are taken from it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// The last part of its mirrors' path, such as `debian` or `debian-security`: by it `--mirror` and the host's own apt
-    /// sources are matched.
+    /// The end of its mirrors' path, such as `debian`, `debian-security` or `almalinux/9`: by it `--mirror` and the host's own
+    /// apt sources are matched.
     pub archive: String,
     /// Base URLs, in order of preference.
     pub mirrors: Vec<String>,
@@ -82,6 +82,17 @@ pub struct Source {
     /// Components, such as `main`; of RPMs there are none.
     #[serde(default)]
     pub components: Vec<String>,
+    /// Where a list of further mirrors is to be had, asked for when locking (RPMs only): lines of repositories' URLs, in which
+    /// `$basearch` stands for the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrorlist: Option<String>,
+    /// OpenPGP certificates that may sign this source, in a file beside the base, where they are not the base's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<String>,
+    /// Whether the index of the source's repositories must be signed (`repomd.xml.asc`). Each RPM must be in any case, and a
+    /// deb's source always is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
     /// The distribution's snapshot service for this archive, asked last for packages that are locked and no longer on any
     /// mirror: a URL in which `{time}` stands for the time, as in `20261120T021110Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@
 //! | field | value |
 //! |---|---|
 //! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count |
-//! | `base` | the base as JSON, without its snapshots and keyring, which get into no image; its mirrors become the machine's own |
+//! | `base` | the base as JSON, without its snapshots and keyrings, which get into no image; its mirrors become the machine's own |
 //! | `overlay` | for each overlay, in the order in which they are laid: its name and its tree |
 //! | `compose` | for each project: its name and its tree |
 //! | `image` | for each container image: its name, and the SHA-256 of its archive or the tree of its files |
@@ -141,7 +141,7 @@ impl Loaded {
     pub fn identity(&self) -> Result<String, Unreadable> {
         let mut base = self.base.clone();
         base.keyring.clear();
-        base.sources.iter_mut().for_each(|source| source.snapshot = None);
+        base.sources.iter_mut().for_each(|source| (source.snapshot, source.keyring) = (None, None));
         let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &self.recipe).json("base", &base);
         for (name, folder) in self.overlays() {
             print = print.field("overlay", name).tree("overlay", &folder)?;

@@ -124,11 +124,18 @@ pub fn read_base(path: &Path) -> Result<Base, Error> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     Document::read(path)?.judge(|base: &Base| {
         let mut found = rules::base::problems(base, stem);
-        let keyring = beside(path, &base.keyring);
-        if !keyring.is_file() {
-            let problem =
-                Problem::value(KeyPath::root().key("keyring"), format!("keyring `{}` is not there", base.keyring));
-            found.push(problem.label(format!("expected {}", keyring.display())));
+        let root = KeyPath::root();
+        let own = std::iter::once((root.key("keyring"), &base.keyring));
+        let sources = base.sources.iter().enumerate();
+        let others = sources.filter_map(|(index, source)| {
+            Some((root.key("sources").item(index).key("keyring"), source.keyring.as_ref()?))
+        });
+        for (key, name) in own.chain(others) {
+            let keyring = beside(path, name);
+            if !keyring.is_file() {
+                let problem = Problem::value(key, format!("keyring `{name}` is not there"));
+                found.push(problem.label(format!("expected {}", keyring.display())));
+            }
         }
         found.extend(rules::files::base_overlays(base, &Share::of(path.parent().unwrap_or(Path::new("")))));
         found
@@ -160,6 +167,12 @@ impl Loaded {
     #[must_use]
     pub fn keyring(&self) -> PathBuf {
         beside(&self.base_path, &self.base.keyring)
+    }
+
+    /// The keyrings of the base's sources that have one of their own, each with the source's number.
+    pub fn keyrings(&self) -> impl Iterator<Item = (usize, PathBuf)> {
+        let sources = self.base.sources.iter().enumerate();
+        sources.filter_map(|(index, source)| Some((index, beside(&self.base_path, source.keyring.as_ref()?))))
     }
 
     /// The overlays by name and folder, in the order in which they are laid: `base`, the platform's, each with what the base

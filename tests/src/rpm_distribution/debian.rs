@@ -1,11 +1,10 @@
 //! The Debian packages that everything is made of, by the product's own archive and store.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use firstlight::archive::{Archive, Keyring, Mirrors};
+use firstlight::archive::{Archive, Mirrors, Trust};
 use firstlight::progress::Progress;
 use firstlight::recipe;
 use firstlight::store::Store;
@@ -33,10 +32,10 @@ pub struct Debian {
 pub fn fetch(catalogue: &Catalogue) -> Result<BTreeMap<String, Debian>> {
     let base = image::repository().join("recipes/bases/debian-13.toml");
     let base_read = recipe::read_base(&base)?;
-    let keyring = Keyring::parse(&fs::read_to_string(base.with_file_name("").join(&base_read.keyring))?)?;
+    let trust = Trust::read(&base_read, &base)?;
     let (store, progress) = (Store::open(&image::cache())?, Progress::silent());
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
-    let archive = Archive::open(&base_read, &keyring, &mirrors, &store, &progress, Timestamp::now())?;
+    let archive = Archive::open(&base_read, &trust, &mirrors, &store, &progress, Timestamp::now())?;
     let mut packages = archive.closure(&catalogue.wanted)?;
     packages.retain(|package| !catalogue.without.contains(&package.name));
     store.fetch(&archive.downloads(&packages), &progress)?;

@@ -1,7 +1,6 @@
 //! The packages of a base, from indices whose signatures were verified.
 
-use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::fs;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::index::{Index, Row};
 use super::relation;
 use super::suite::{self, IndexFile, Query, Suite};
-use crate::archive::{Error, IndexRead, Keyring, Mirrors, Package, Result};
+use crate::archive::{Error, IndexRead, Mirrors, Package, Result, Trust, unpack};
 use crate::progress::Progress;
 use crate::recipe::base::Base;
 use crate::store::{self, Download, Store};
@@ -55,7 +54,7 @@ impl Archive {
     /// No mirror has a suite, a signature or digest is wrong, or an index can't be read.
     pub fn open(
         base: &Base,
-        keyring: &Keyring,
+        trust: &Trust,
         mirrors: &Mirrors,
         store: &Store,
         progress: &Progress,
@@ -66,18 +65,10 @@ impl Archive {
             let choice = mirrors.choose(&base.sources, number);
             let mut found = Vec::new();
             for name in &source.suites {
-                let query = Query { store, keyring, now, archive: &source.archive, suite: name };
+                let query = Query { store, keyring: trust.of(number), now, archive: &source.archive, suite: name };
                 found.push(suite::find(&query, number, &choice, progress)?);
             }
-            // Where a suite was found, its packages are; the others follow.
-            let mut order: Vec<String> = Vec::new();
-            let named = found.iter().all(|suite| choice.named.contains(&suite.mirror));
-            let rest = if named { &choice.named } else { &choice.usual };
-            for mirror in found.iter().map(|suite| &suite.mirror).chain(rest) {
-                if !order.contains(mirror) {
-                    order.push(mirror.clone());
-                }
-            }
+            let order = choice.order(&found.iter().map(|suite| suite.mirror.as_str()).collect::<Vec<_>>());
             for suite in found {
                 let files = suite.indices(&source.components, &base.architecture, &order)?;
                 wanted.extend(files.into_iter().map(|file| (suites.len(), file)));
@@ -275,13 +266,7 @@ fn unpack(file: &IndexFile, store: &Store, url: &str) -> Result<(String, PathBuf
         reason: format!("its copy in the store (sha256 {sha256}) vanished while it was read"),
     };
     let packed = store.path(&file.packed.sha256).ok_or_else(|| lost(&file.packed.sha256))?;
-    let reader = BufReader::new(File::open(&packed).map_err(Error::io("opening", &packed))?);
-    let mut reader: Box<dyn Read> = match file.format {
-        ".xz" => Box::new(xz2::bufread::XzDecoder::new(reader)),
-        ".zst" => Box::new(zstd::Decoder::with_buffer(reader).map_err(Error::io("unpacking", &packed))?),
-        ".gz" => Box::new(flate2::bufread::GzDecoder::new(reader)),
-        _ => Box::new(reader),
-    };
+    let mut reader = unpack::open(&packed, file.format).map_err(Error::io("opening", &packed))?;
     let (sha256, size) = store.insert_reader(&file.packed.label, &mut reader)?;
     if let Some(plain) = &file.plain
         && plain.sha256 != sha256

@@ -1,15 +1,14 @@
 //! Archives made and signed for tests.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use sequoia_openpgp::types::HashAlgorithm;
 
-use crate::archive::fixture::{Key, sign};
-use crate::archive::{Keyring, Mirrors};
+use crate::archive::fixture::{Key, pack, sign};
+use crate::archive::{Keyring, Mirrors, Trust};
 use crate::mirror::Mirror;
 use crate::recipe::base::{Base, Source};
 use crate::store::{Network, Store, digest_of};
@@ -54,7 +53,7 @@ impl Scene {
         fs::create_dir_all(&by_hash).unwrap();
         let mut release = format!("{}SHA256:\n", self.head);
         for format in formats {
-            let bytes = pack(&self.packages, format);
+            let bytes = pack(self.packages.as_bytes(), format);
             let digest = digest_of(&mut &bytes[..]).unwrap();
             release += &format!(" {digest} {} main/binary-amd64/Packages{format}\n", bytes.len());
             fs::write(by_hash.join(&digest), &bytes).unwrap();
@@ -84,7 +83,7 @@ impl Scene {
             mirrors: vec![format!("{}/debian", self.mirror.url())],
             suites: vec!["stable".to_owned()],
             components: vec!["main".to_owned()],
-            snapshot: None,
+            ..Source::default()
         }];
         base
     }
@@ -107,24 +106,14 @@ impl Scene {
         let keyring = Keyring::parse(&self.key.armored()).unwrap();
         let mirrors = Mirrors::new(named, Path::new("/nonexistent"));
         let progress = crate::progress::Progress::silent();
-        super::Archive::open(base, &keyring, &mirrors, &self.store(), &progress, NOW.parse().unwrap())
-    }
-}
-
-fn pack(text: &str, format: &str) -> Vec<u8> {
-    match format {
-        ".xz" => {
-            let mut writer = xz2::write::XzEncoder::new(Vec::new(), 1);
-            writer.write_all(text.as_bytes()).unwrap();
-            writer.finish().unwrap()
-        }
-        ".gz" => {
-            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            writer.write_all(text.as_bytes()).unwrap();
-            writer.finish().unwrap()
-        }
-        ".zst" => zstd::encode_all(text.as_bytes(), 1).unwrap(),
-        _ => text.as_bytes().to_vec(),
+        super::Archive::open(
+            base,
+            &Trust::all(&keyring, base),
+            &mirrors,
+            &self.store(),
+            &progress,
+            NOW.parse().unwrap(),
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::deb822;
+use crate::archive::package::is_path;
 use crate::archive::{Error, Package, Result};
 
 /// The verified text of an index, and its table.
@@ -146,13 +147,6 @@ pub(super) fn is_name(text: &str) -> bool {
 fn is_version(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-~:".contains(&byte))
-}
-
-/// Below the mirror, and nowhere else.
-fn is_path(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte))
-        && text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 #[cfg(test)]

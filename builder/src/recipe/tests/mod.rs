@@ -194,10 +194,8 @@ fn what_a_base_adds_is_laid_after_what_it_adds_to() {
 fn sources_of_one_archive_are_told_apart_by_their_suite() {
     let source = |archive: &str, suite: &str| Source {
         archive: archive.to_owned(),
-        mirrors: Vec::new(),
         suites: vec![suite.to_owned()],
-        components: Vec::new(),
-        snapshot: None,
+        ..Source::default()
     };
     let mut base = Fixture::new().load(None).unwrap_or_else(|error| panic!("{error}")).base;
     base.sources = vec![source("ubuntu", "noble"), source("ubuntu", "noble-security"), source("extra", "noble")];

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::header::Header;
+use crate::archive::rpm_header::Header;
 
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// The longest name that is believed.

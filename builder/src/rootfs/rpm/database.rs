@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::header::Header;
+use crate::archive::rpm_header::Header;
 use crate::archive::{Package, Solution};
 use crate::rootfs::Error;
 use crate::rootfs::tree::Tree;
@@ -104,8 +104,8 @@ fn compare(installed: &str, solution: &Solution) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::tests::header;
     use super::*;
+    use crate::archive::rpm_header::tests::header;
 
     #[test]
     fn a_settled_database_tells_one_time_and_shares_nothing() {

@@ -4,7 +4,6 @@ mod clean;
 mod cpio;
 mod database;
 pub mod extract;
-mod header;
 pub mod install;
 mod package;
 

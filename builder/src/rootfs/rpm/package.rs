@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::header::Header;
+use crate::archive::rpm_header::{Header, Headers};
 
-const LEAD: usize = 96;
-const LEAD_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
 const PAYLOADFORMAT: u32 = 1124;
 const PAYLOADCOMPRESSOR: u32 = 1125;
 
@@ -60,17 +58,12 @@ pub(super) fn with_payload<T>(
     let read = |source| Error::Read { rpm: rpm.to_owned(), source };
     let format = |reason: String| Error::Format { rpm: rpm.to_owned(), reason };
     let mut file = BufReader::with_capacity(1 << 16, File::open(rpm).map_err(read)?);
-    let header = skip_to_payload(&mut file).map_err(|error| format(error.to_string()))?;
-    let text = |tag| {
-        let texts = header.texts(tag);
-        texts.and_then(|texts| texts.first().map(|text| String::from_utf8_lossy(text).into_owned()))
-    };
-    match text(PAYLOADFORMAT).as_deref() {
+    let header = Headers::read(&mut file).map_err(|error| format(error.to_string()))?.main;
+    match header.text(PAYLOADFORMAT) {
         None | Some("cpio") => {}
         Some(other) => return Err(format(format!("its payload is `{other}`, expected `cpio`"))),
     }
-    let compressor = text(PAYLOADCOMPRESSOR);
-    let mut payload: Box<dyn Read + '_> = match compressor.as_deref() {
+    let mut payload: Box<dyn Read + '_> = match header.text(PAYLOADCOMPRESSOR) {
         None | Some("gzip") => Box::new(flate2::read::GzDecoder::new(file)),
         Some("xz") => Box::new(xz2::read::XzDecoder::new(file)),
         Some("zstd") => Box::new(zstd::Decoder::with_buffer(file).map_err(read)?),
@@ -78,19 +71,4 @@ pub(super) fn with_payload<T>(
         Some(other) => return Err(format(format!("its payload is compressed by `{other}`, not gzip, xz or zstd"))),
     };
     use_it(&header, &mut payload)
-}
-
-/// Reads everything before the payload.
-fn skip_to_payload(file: &mut dyn Read) -> io::Result<Header> {
-    let mut lead = [0; LEAD];
-    file.read_exact(&mut lead)?;
-    if lead[..4] != LEAD_MAGIC {
-        return Err(io::Error::other(format!("it begins with {:02x?}, not {LEAD_MAGIC:02x?}", &lead[..4])));
-    }
-    let missing = || io::Error::other("it ends before its header");
-    let signatures = Header::read(file)?.ok_or_else(missing)?;
-    // The header begins at a multiple of eight bytes.
-    let padding = signatures.bytes().len().next_multiple_of(8) - signatures.bytes().len();
-    file.read_exact(&mut [0; 8][..padding])?;
-    Header::read(file)?.ok_or_else(missing)
 }

@@ -2,8 +2,8 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use super::super::header::tests::header;
 use super::*;
+use crate::archive::rpm_header::tests::header;
 
 /// An entry of a payload: path, mode, inode, number of links, content.
 type New<'a> = (&'a str, u32, u32, u32, &'a [u8]);

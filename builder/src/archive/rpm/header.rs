@@ -1,7 +1,42 @@
 //! Headers, as they lie in packages and in the database (`docs/manual/format_header.md` of rpm's source): an index of tags,
-//! and a store of their values, everything big-endian.
+//! and a store of their values, everything big-endian. And what precedes a package's payload (`format_v4.md`): a lead, a header of
+//! signatures, the header.
 
 use std::io::{self, Read};
+
+/// Tags.
+pub mod tag {
+    /// The region that is signed (`RPMTAG_HEADERIMMUTABLE`).
+    pub const IMMUTABLE: u32 = 63;
+    /// Of the header of signatures: an OpenPGP signature over the header, by a key that is not RSA's.
+    pub const SIGNATURE_DSA: u32 = 267;
+    /// Of the header of signatures: an OpenPGP signature over the header, by a key that is RSA's.
+    pub const SIGNATURE_RSA: u32 = 268;
+    /// Of the header of signatures: SHA-256 of the header, in hexadecimal.
+    pub const SIGNATURE_SHA256: u32 = 273;
+    /// Name.
+    pub const NAME: u32 = 1000;
+    /// Version.
+    pub const VERSION: u32 = 1001;
+    /// Release.
+    pub const RELEASE: u32 = 1002;
+    /// Epoch.
+    pub const EPOCH: u32 = 1003;
+    /// Architecture.
+    pub const ARCH: u32 = 1022;
+    /// There for a source package only.
+    pub const SOURCE_PACKAGE: u32 = 1106;
+    /// Digests of the packed payload, in hexadecimal.
+    pub const PAYLOAD_DIGEST: u32 = 5092;
+    /// Their algorithm, by OpenPGP's number (RFC 9580 §9.5).
+    pub const PAYLOAD_DIGEST_ALGORITHM: u32 = 5093;
+}
+
+const LEAD: usize = 96;
+const LEAD_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
+
+/// The type of a region's, of a signature's and of other bytes (`BIN`).
+const BINARY: u32 = 7;
 
 /// `RPM_HEADER_MAGIC`, version 1, and four reserved bytes.
 const MAGIC: [u8; 8] = [0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0];
@@ -12,9 +47,38 @@ const ENTRY: usize = 16;
 /// The most that rpm itself takes (`hdrblobInit`): entries, and bytes of the store.
 const LIMITS: (usize, usize) = (0xffff, 256 << 20);
 
+/// What precedes a package's payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// What was added when the package was signed.
+    pub signatures: Header,
+    /// What the package says of itself.
+    pub main: Header,
+}
+
+impl Headers {
+    /// Reads all that precedes the payload, at which `from` stands then.
+    ///
+    /// # Errors
+    /// It does not begin as a package does, or ends too early; the reader's own.
+    pub fn read(from: &mut dyn Read) -> io::Result<Self> {
+        let mut lead = [0; LEAD];
+        from.read_exact(&mut lead)?;
+        if lead[..4] != LEAD_MAGIC {
+            return Err(io::Error::other(format!("it begins with {:02x?}, not {LEAD_MAGIC:02x?}", &lead[..4])));
+        }
+        let missing = || io::Error::other("it ends before its header");
+        let signatures = Header::read(from)?.ok_or_else(missing)?;
+        // The header begins at a multiple of eight bytes.
+        let padding = signatures.bytes().len().next_multiple_of(8) - signatures.bytes().len();
+        from.read_exact(&mut [0; 8][..padding])?;
+        Ok(Self { main: Header::read(from)?.ok_or_else(missing)?, signatures })
+    }
+}
+
 /// A header in its own bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub struct Header {
     bytes: Vec<u8>,
     entries: usize,
 }
@@ -29,7 +93,10 @@ struct Entry {
 
 impl Header {
     /// Reads one header from `from`; none at its end.
-    pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// It is none, or not whole.
+    pub fn read(from: &mut dyn Read) -> io::Result<Option<Self>> {
         let mut bytes = vec![0; PREAMBLE];
         match from.read(&mut bytes[..1])? {
             0 => return Ok(None),
@@ -42,13 +109,17 @@ impl Header {
         if entries > LIMITS.0 || store > LIMITS.1 {
             return Err(io::Error::other(format!("a header of {entries} entries and {store} bytes is none")));
         }
-        bytes.resize(PREAMBLE + entries * ENTRY + store, 0);
-        from.read_exact(&mut bytes[PREAMBLE..])?;
+        // No more memory than there are bytes, whatever the preamble says.
+        let rest = entries * ENTRY + store;
+        if from.take(rest as u64).read_to_end(&mut bytes)? != rest {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(Some(Self { bytes, entries }))
     }
 
-    /// The header in its own bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// The header in its own bytes; of a package's header, what its signature and digest are over.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -71,8 +142,43 @@ impl Header {
         (end <= self.bytes.len()).then_some(start..end)
     }
 
+    /// Whether all of it lies in the region that is signed. rpm keeps to the region, so that the rest would not be verified.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        let size = u32::try_from(self.entries * ENTRY).unwrap_or_default();
+        let trailer = [tag::IMMUTABLE, BINARY, size.wrapping_neg(), 16].map(u32::to_be_bytes).concat();
+        let first = self.bytes.get(PREAMBLE..PREAMBLE + 4).is_some_and(|first| first == tag::IMMUTABLE.to_be_bytes());
+        let place = self.place(tag::IMMUTABLE, BINARY, 1).filter(|place| first && place.end == self.bytes.len());
+        place.is_some_and(|place| self.bytes[place] == trailer)
+    }
+
+    /// Whether it has this tag.
+    #[must_use]
+    pub fn has(&self, tag: u32) -> bool {
+        self.entry(tag).is_some()
+    }
+
+    /// The first number of `tag`.
+    #[must_use]
+    pub fn number(&self, tag: u32) -> Option<u64> {
+        self.numbers(tag)?.first().copied()
+    }
+
+    /// The first text of `tag`, where it is UTF-8.
+    #[must_use]
+    pub fn text(&self, tag: u32) -> Option<&str> {
+        std::str::from_utf8(self.texts(tag)?.first()?).ok()
+    }
+
+    /// The bytes of `tag`, of the type `BIN`.
+    #[must_use]
+    pub fn binary(&self, tag: u32) -> Option<&[u8]> {
+        Some(&self.bytes[self.place(tag, BINARY, 1)?])
+    }
+
     /// The numbers of `tag`, of the types `INT16`, `INT32` or `INT64`.
-    pub(super) fn numbers(&self, tag: u32) -> Option<Vec<u64>> {
+    #[must_use]
+    pub fn numbers(&self, tag: u32) -> Option<Vec<u64>> {
         let (kind, size) = [(3, 2), (4, 4), (5, 8)].into_iter().find(|(kind, _)| {
             let entry = self.entry(tag);
             entry.is_some_and(|entry| entry.kind == *kind)
@@ -87,7 +193,8 @@ impl Header {
     }
 
     /// The texts of `tag`, of the types `STRING`, `STRING_ARRAY` or `I18NSTRING`.
-    pub(super) fn texts(&self, tag: u32) -> Option<Vec<&[u8]>> {
+    #[must_use]
+    pub fn texts(&self, tag: u32) -> Option<Vec<&[u8]>> {
         let entry = self.entry(tag).filter(|entry| matches!(entry.kind, 6 | 8 | 9))?;
         let store = self.bytes.get(PREAMBLE + self.entries * ENTRY + entry.offset..)?;
         let texts: Vec<&[u8]> = store.split(|byte| *byte == 0).take(entry.count).collect();
@@ -95,14 +202,14 @@ impl Header {
     }
 
     /// Puts `value` in place of each `INT32` of `tag`, where the header has it.
-    pub(super) fn set_numbers(&mut self, tag: u32, value: u32) {
+    pub fn set_numbers(&mut self, tag: u32, value: u32) {
         if let Some(place) = self.place(tag, 4, 4) {
             self.bytes[place].chunks_exact_mut(4).for_each(|number| number.copy_from_slice(&value.to_be_bytes()));
         }
     }
 
     /// Puts `new` in place of each `CHAR` of `tag` that is `old`.
-    pub(super) fn replace_chars(&mut self, tag: u32, old: u8, new: u8) {
+    pub fn replace_chars(&mut self, tag: u32, old: u8, new: u8) {
         if let Some(place) = self.place(tag, 1, 1) {
             self.bytes[place].iter_mut().filter(|byte| **byte == old).for_each(|byte| *byte = new);
         }
@@ -114,7 +221,7 @@ fn number(bytes: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A header of these entries: tag, type, count, value.
