@@ -34,6 +34,45 @@ pub struct IndexRead<'a> {
     pub sha256: &'a str,
 }
 
+/// One suite on one mirror, to be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    /// The base.
+    pub base: &'a Base,
+    /// Which of its sources the suite belongs to.
+    pub source: usize,
+    /// The suite.
+    pub suite: &'a str,
+    /// The mirror's URL, without a slash at the end.
+    pub mirror: &'a str,
+    /// Whom the sources are believed.
+    pub trust: &'a Trust,
+    /// By which it is asked.
+    pub store: &'a Store,
+    /// As of when it is judged.
+    pub now: Timestamp,
+}
+
+/// A suite that is as it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// When it was made.
+    pub released: Timestamp,
+    /// Until when it may be used, where it says so.
+    pub until: Option<Timestamp>,
+}
+
+/// Whether a mirror has a suite with what the base takes from it, well signed and still valid. Downloads no index.
+///
+/// # Errors
+/// It has not, or could not be asked.
+pub fn probe(probe: &Probe<'_>) -> Result<Probed> {
+    match probe.base.family {
+        Family::Deb => deb::probe(probe),
+        Family::Rpm => rpm::probe(probe),
+    }
+}
+
 impl Archive {
     /// Asks the mirrors for each suite of the base, verifies signatures, expiry and digests as of `now`, and reads the
     /// indices.

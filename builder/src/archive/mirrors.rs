@@ -63,6 +63,14 @@ impl Mirrors {
         !self.user.is_empty()
     }
 
+    /// The mirrors of one of a base's sources that are to be tried: those that the user names, else the base's own.
+    #[must_use]
+    pub fn tried(&self, sources: &[Source], wanted: usize) -> Vec<String> {
+        let own = || sources[wanted].mirrors.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+        let named = self.choose(sources, wanted).named;
+        if named.is_empty() { own() } else { named }
+    }
+
     /// For one of a base's sources.
     pub(super) fn choose(&self, sources: &[Source], wanted: usize) -> Choice {
         let source = &sources[wanted];

@@ -20,12 +20,12 @@ mod trust;
 mod unpack;
 
 pub use error::{Error, Result};
-pub use family::{Archive, IndexRead, compare_versions};
+pub use family::{Archive, IndexRead, Probe, Probed, compare_versions, probe};
 pub use files::Larder;
 pub use mirrors::Mirrors;
 pub use package::Package;
 pub use rpm::header as rpm_header;
-pub use signature::Keyring;
+pub use signature::{Certificate, Keyring};
 pub use solution::{Solution, Wanted};
 pub use solution_cache::solve_once;
 pub use trust::Trust;

@@ -23,6 +23,19 @@ const BEGIN_MESSAGE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
 
+/// A certificate of a keyring, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its fingerprint, in hexadecimal.
+    pub fingerprint: String,
+    /// Whose it says that it is: its first user id.
+    pub name: String,
+    /// When it ends, if ever.
+    pub until: Option<Timestamp>,
+    /// Why nothing that it signs would be taken.
+    pub refused: Option<String>,
+}
+
 /// The certificates that may sign an archive.
 #[derive(Clone, Debug)]
 pub struct Keyring {
@@ -42,6 +55,31 @@ impl Keyring {
             return Err(Error::Keyring { reason: format!("found no block `{BEGIN_KEY}`") });
         }
         Ok(Self { certificates })
+    }
+
+    /// Its certificates as they are at `now`.
+    #[must_use]
+    pub fn certificates(&self, now: Timestamp) -> Vec<Certificate> {
+        let (policy, now) = (StandardPolicy::at(SystemTime::from(now)), SystemTime::from(now));
+        let describe = |cert: &Cert| {
+            let ends = |time| Timestamp::try_from(time).ok();
+            let (until, refused) = match cert.with_policy(&policy, now) {
+                Err(error) => (None, Some(chain(&error))),
+                Ok(valid) => {
+                    let usable = valid.keys().alive().revoked(false).for_signing().next().is_some();
+                    let refused = match (valid.alive(), valid.revocation_status()) {
+                        (Err(error), _) => Some(chain(&error)),
+                        (_, RevocationStatus::Revoked(_)) => Some("it was revoked".to_owned()),
+                        _ if !usable => Some("none of its keys may sign".to_owned()),
+                        _ => None,
+                    };
+                    (valid.primary_key().key_expiration_time().and_then(ends), refused)
+                }
+            };
+            let name = cert.userids().next().map(|id| String::from_utf8_lossy(id.userid().value()).into_owned());
+            Certificate { fingerprint: cert.fingerprint().to_hex(), name: name.unwrap_or_default(), until, refused }
+        };
+        self.certificates.iter().map(describe).collect()
     }
 
     /// Their fingerprints, for a person.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Error, Keyring, Result};
+use jiff::Timestamp;
+
+use super::{Certificate, Error, Keyring, Result};
 use crate::recipe::base::Base;
 
 /// For each of a base's sources, the certificates that may sign it.
@@ -30,6 +32,18 @@ impl Trust {
     /// The certificates for the source of this number.
     pub(super) fn of(&self, source: usize) -> &Keyring {
         &self.keyrings[source]
+    }
+
+    /// Every certificate once, as it is at `now`.
+    #[must_use]
+    pub fn certificates(&self, now: Timestamp) -> Vec<Certificate> {
+        let mut all: Vec<Certificate> = Vec::new();
+        for certificate in self.keyrings.iter().flat_map(|keyring| keyring.certificates(now)) {
+            if !all.contains(&certificate) {
+                all.push(certificate);
+            }
+        }
+        all
     }
 
     /// For tests: the same certificates for every source.

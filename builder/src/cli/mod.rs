@@ -3,6 +3,7 @@
 //! Libraries say what went wrong; a verb adds what it was about. An error is told on standard error as one chain, and
 //! its category is the exit status: 1 where the user's input is not right, 2 where it is not theirs to mend.
 
+mod base;
 mod boot;
 mod build;
 mod cache;
@@ -49,6 +50,7 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Base(base::Base),
     Boot(boot::Boot),
     Build(build::Build),
     Cache(cache::Cache),
@@ -113,6 +115,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Cli {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
+            Verb::Base(verb) => verb.run(&self.common),
             Verb::Boot(verb) => verb.run(),
             Verb::Build(verb) => verb.run(&self.common),
             Verb::Cache(verb) => verb.run(&self.common),

@@ -17,3 +17,4 @@ mod tests;
 pub use archive::Archive;
 pub use relation::compare as compare_versions;
 pub use solve::solve;
+pub use suite::probe;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::release::{Listed, Release};
 use crate::archive::ask;
 use crate::archive::mirrors::Choice;
-use crate::archive::{Error, Keyring, Result, signature};
+use crate::archive::{Error, Keyring, Probe, Probed, Result, signature};
 use crate::progress::Progress;
 use crate::store::{Download, Store};
 
@@ -57,6 +57,17 @@ pub(super) fn find(query: &Query, source: usize, choice: &Choice, progress: &Pro
     let asked = ask::Query { store, archive, suite, path: &path, limit: RELEASE_LIMIT };
     let (mirror, (text, release)) = ask::find(&asked, choice, progress, |url, message| judge(query, url, message))?;
     Ok(Suite { source, name: suite.to_owned(), mirror, release, text })
+}
+
+/// Whether one mirror has a suite as the base needs it.
+pub fn probe(probe: &Probe<'_>) -> Result<Probed> {
+    let Probe { base, suite, mirror, store, now, .. } = *probe;
+    let source = &base.sources[probe.source];
+    let query = Query { store, keyring: probe.trust.of(probe.source), now, archive: &source.archive, suite };
+    let choice = Choice { named: vec![mirror.to_owned()], usual: Vec::new() };
+    let found = find(&query, 0, &choice, &Progress::silent())?;
+    found.indices(&source.components, &base.architecture, &choice.named)?;
+    Ok(Probed { released: found.release.date, until: found.release.valid_until })
 }
 
 fn judge(query: &Query, url: &str, message: &[u8]) -> Result<(String, Release)> {

@@ -19,5 +19,6 @@ mod xml;
 
 pub use archive::Archive;
 pub use authenticity::verify;
+pub use repository::probe;
 pub use solve::solve;
 pub use version::compare as compare_versions;

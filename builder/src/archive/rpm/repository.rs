@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::repomd::{Part, Repomd};
 use crate::archive::mirrors::Choice;
 use crate::archive::signature::{Keyring, Moment, verify_detached};
-use crate::archive::{Error, Result, ask, unpack};
+use crate::archive::{Error, Probe, Probed, Result, ask, unpack};
 use crate::progress::Progress;
 use crate::recipe::base::Source;
 use crate::store::{Answer, Download, Store};
@@ -82,6 +82,15 @@ pub(super) fn find(query: &Query, source: usize, choice: &Choice, progress: &Pro
     let (primary, filelists, modules) = (needed("primary")?, needed("filelists")?, index("modules")?);
     let (name, released) = (suite.to_owned(), repomd.released);
     Ok(Repository { source, name, mirror, released, primary, filelists, modules })
+}
+
+/// Whether one mirror has a repository as the base needs it.
+pub fn probe(probe: &Probe<'_>) -> Result<Probed> {
+    let Probe { base, suite, mirror, store, now, .. } = *probe;
+    let query = Query { store, keyring: probe.trust.of(probe.source), now, source: &base.sources[probe.source], suite };
+    let choice = Choice { named: vec![mirror.to_owned()], usual: Vec::new() };
+    let found = find(&query, 0, &choice, &Progress::silent())?;
+    Ok(Probed { released: found.released, until: None })
 }
 
 fn judge(query: &Query, url: &str, content: &[u8]) -> Result<Repomd> {

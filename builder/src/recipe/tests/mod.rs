@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
+use firmware_checks::document::listed;
+
 use super::base::Source;
+use super::share::Share;
 use super::*;
 
 const RECIPE: &str = include_str!("recipe.toml");
@@ -150,7 +153,10 @@ impl Mistake {
         assert_eq!(text.matches(from).count(), 1, "{from:?} stands once in {path}");
         let fixture = Fixture::new();
         fixture.write(path, &text.replace(from, to));
-        format!("{from:?} -> {to:?}\n{}\n\n", fixture.told(None))
+        // The repository in which the tests were built has bases, too.
+        let all = Share::of(&fixture.path("recipes")).base_names();
+        let told = fixture.told(None).replace(&listed(all.iter().map(String::as_str), "or"), "`debian-13`");
+        format!("{from:?} -> {to:?}\n{told}\n\n")
     }
 }
 
