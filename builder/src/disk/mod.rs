@@ -4,6 +4,7 @@
 //! [`esp`]; and legacy BIOS, through GRUB's core image ([`bios`]). All end in the same menu ([`grub`]) on the root file system.
 
 pub mod bios;
+mod change_times;
 pub mod esp;
 mod ext4;
 pub mod fat;
@@ -105,6 +106,14 @@ pub enum Error {
         /// mke2fs's own words.
         source: sandbox::Error,
     },
+    /// The times in a file system could not be set.
+    #[error("dating the {part} file system: {source}")]
+    Dating {
+        /// `root` or `data`.
+        part: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// Making or filling a FAT file system failed.
     #[error("making the {part} file system: {source}")]
     Fat {
@@ -183,6 +192,10 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         (made, parallel::joined(others))
     });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
+    for part in [Part::Root, Part::Data] {
+        let settled = change_times::settle(disk.as_file(), layout.of(part).start, spec.released.as_second());
+        settled.map_err(|source| Error::Dating { part: part.label(), source })?;
+    }
     table::write(disk.as_file_mut(), &layout, &ids, grub?.boot_code)?;
     Ok(Disk { file: disk, layout, ids })
 }
