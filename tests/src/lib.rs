@@ -11,4 +11,5 @@ pub mod ntp;
 pub mod rpm_distribution;
 pub mod site;
 pub mod tree;
+pub mod ubuntu_archive;
 pub mod write_log;

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 
 use crate::judge;
 
@@ -21,8 +22,21 @@ impl Key {
     /// # Errors
     /// `gpg` can't make it.
     pub fn make(user: &str) -> Result<Self> {
+        Self::make_with(user, "")
+    }
+
+    /// The same, made and signing at `time`.
+    ///
+    /// # Errors
+    /// `gpg` can't make it.
+    pub fn make_at(user: &str, time: Timestamp) -> Result<Self> {
+        Self::make_with(user, &format!("faked-system-time {}!\n", time.strftime("%Y%m%dT%H%M%S")))
+    }
+
+    fn make_with(user: &str, configuration: &str) -> Result<Self> {
         let home = tempfile::tempdir()?;
         fs::set_permissions(home.path(), Permissions::from_mode(0o700))?;
+        fs::write(home.path().join("gpg.conf"), configuration)?;
         let key = Self { home, user: user.to_owned() };
         key.gpg(&["--passphrase", "", "--quick-generate-key", user, "rsa3072", "sign", "never"])?;
         Ok(key)
@@ -43,6 +57,15 @@ impl Key {
     /// `gpg` can't.
     pub fn sign_file(&self, file: &Path) -> Result<()> {
         self.gpg(&["--detach-sign", "--armor", &file.display().to_string()]).map(drop)
+    }
+
+    /// Writes the file `text` clear-signed to `to`.
+    ///
+    /// # Errors
+    /// `gpg` can't.
+    pub fn sign_clear(&self, text: &Path, to: &Path) -> Result<()> {
+        let [text, to] = [text, to].map(|path| path.display().to_string());
+        self.gpg(&["--clear-sign", "--output", &to, &text]).map(drop)
     }
 
     /// Signs the header of each package.

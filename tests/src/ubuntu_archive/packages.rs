@@ -1,0 +1,215 @@
+//! What Ubuntu's packages have that Debian's have not, and the other way round.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+
+use super::deb::{Deb, Entry};
+use super::debian::Debian;
+use crate::image;
+
+/// Where a package is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pocket {
+    Release,
+    Updates,
+    Security,
+}
+
+/// A package as it is published.
+pub struct Made {
+    /// The fields of its control file.
+    pub fields: String,
+    pub pocket: Pocket,
+    /// What share of machines gets it so far, in percent, where not all do.
+    pub phased: Option<u8>,
+    pub deb: PathBuf,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// The kernel's package in Ubuntu's words.
+pub const KERNEL: &str = "linux-image-6.12-generic";
+/// Newer in the updates, in the security updates, and in an update that few machines get yet; and the endings of their versions.
+pub const UPDATED: (&str, &str) = ("nano", "ubuntu0.1");
+pub const SECURED: (&str, &str) = ("less", "ubuntu0.24.04.1");
+pub const PHASED: (&str, &str) = ("netbase", "ubuntu1");
+
+const OS_RELEASE: &str = "PRETTY_NAME=\"Ubuntu 24.04.3 LTS\"\nNAME=\"Ubuntu\"\nVERSION_ID=\"24.04\"\n\
+    VERSION=\"24.04.3 LTS (Noble Numbat)\"\nVERSION_CODENAME=noble\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME=noble\n";
+const MOTD_SERVICE: &str = "[Unit]\nDescription=Message of the Day\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
+const MOTD_TIMER: &str =
+    "[Unit]\nDescription=Message of the Day\n[Timer]\nOnCalendar=00,12:00:00\n[Install]\nWantedBy=timers.target\n";
+/// As deb-systemd-helper does for Ubuntu's base-files.
+const ENABLE_MOTD: &str = "mkdir -p /etc/systemd/system/timers.target.wants\n\
+    ln -sf /usr/lib/systemd/system/motd-news.timer /etc/systemd/system/timers.target.wants/motd-news.timer\n";
+/// As Ubuntu's shim-signed has it: Debian's name is a link to what was not revoked.
+const SHIM_POSTINST: &str = "#!/bin/sh\nset -e\nupdate-alternatives --install /usr/lib/shim/shimx64.efi.signed \
+    shimx64.efi.signed /usr/lib/shim/shimx64.efi.signed.latest 100\n";
+
+/// What GRUB can do without reading modules: much like the distributions' signed ones.
+const MODULES: &str = "part_gpt fat ext2 normal configfile search search_fs_uuid search_label linux gzio test echo sleep ls cat \
+    minicmd halt reboot serial terminal terminfo all_video efi_gop true";
+
+/// Makes every package, in `work`.
+pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
+    let folder = work.join("packages");
+    fs::create_dir(&folder)?;
+    let publish = |deb: &Deb, pocket: Pocket, phased: Option<u8>| -> Result<Made> {
+        let fields = deb.control("control")?;
+        let path = folder.join(format!("{}_{}.deb", field(&fields, "Package")?, field(&fields, "Version")?));
+        let (size, sha256) = deb.write(&path)?;
+        Ok(Made { fields, pocket, phased, deb: path, size, sha256 })
+    };
+    let made = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    let grub = grub(debian, work)?;
+    let one = |index: usize| -> Result<()> {
+        let package = &debian.packages[index];
+        let mut deb = Deb::read(&debian.deb(package)?)?;
+        change(&package.name, &mut deb, &grub)?;
+        let mut published = vec![publish(&deb, Pocket::Release, None)?];
+        for ((name, ending), pocket, phased) in
+            [(UPDATED, Pocket::Updates, None), (SECURED, Pocket::Security, None), (PHASED, Pocket::Updates, Some(10))]
+        {
+            if package.name == name {
+                let fields = deb.control("control")?;
+                let newer = format!("{}{ending}", field(&fields, "Version")?);
+                deb.set_control("control", &set(&fields, "Version", &newer)?)?;
+                published.push(publish(&deb, pocket, phased)?);
+            }
+        }
+        made.lock().map_err(|_| anyhow::anyhow!("another package failed"))?.extend(published);
+        Ok(())
+    };
+    let work_off = || -> Result<()> {
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                index if index < debian.packages.len() => {
+                    one(index).with_context(|| debian.packages[index].name.clone())?
+                }
+                _ => return Ok(()),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers = [(); 2].map(|()| scope.spawn(work_off));
+        workers.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a package panicked"))?)
+    })?;
+    let mut all = made.into_inner().map_err(|_| anyhow::anyhow!("a package failed"))?;
+    for deb in
+        [shim(debian)?, depending("linux-firmware", "firmware-linux-free")?, depending("linux-image-virtual", KERNEL)?]
+    {
+        all.push(publish(&deb, Pocket::Release, None)?);
+    }
+    all.sort_by(|left, right| left.deb.cmp(&right.deb));
+    Ok(all)
+}
+
+/// Makes Ubuntu's package of Debian's.
+fn change(name: &str, deb: &mut Deb, grub: &[u8]) -> Result<()> {
+    let fields = deb.control("control")?;
+    let changed = match name {
+        "linux-image-amd64" => {
+            let depends = field(&fields, "Depends")?;
+            let kernel = depends.split([' ', ',']).next().unwrap_or_default();
+            set(&set(&fields, "Package", "linux-image-generic")?, "Depends", &depends.replace(kernel, KERNEL))?
+        }
+        // The one whose version is in its name; Ubuntu's calls it without Debian's own release.
+        kernel if kernel.starts_with("linux-image-") => set(&fields, "Package", KERNEL)?,
+        // Not as in Debian: the shim of Ubuntu is one package, made below.
+        "shim-signed" => set(&fields, "Package", "shim-signed-debian")?,
+        "docker-compose" => set(&fields, "Package", "docker-compose-v2")?,
+        "docker.io" => set(&fields, "Depends", &format!("{}, docker-cli", field(&fields, "Depends")?))?,
+        "grub-efi-amd64-signed" => {
+            let path = "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
+            deb.change(&[path], &[Entry { path, content: grub, mode: 0o644 }])?;
+            fields
+        }
+        "base-files" => {
+            let units = "usr/lib/systemd/system/motd-news";
+            let (service, timer) = (format!("{units}.service"), format!("{units}.timer"));
+            let file = |path, content: &'static str| Entry { path, content: content.as_bytes(), mode: 0o644 };
+            let files =
+                [file("usr/lib/os-release", OS_RELEASE), file(&service, MOTD_SERVICE), file(&timer, MOTD_TIMER)];
+            deb.change(&["usr/lib/os-release"], &files)?;
+            let script = deb.control("postinst")?;
+            let (shebang, rest) = script.split_once('\n').context("an empty postinst")?;
+            deb.set_control("postinst", &format!("{shebang}\n{ENABLE_MOTD}{rest}"))?;
+            fields
+        }
+        _ => return Ok(()),
+    };
+    deb.set_control("control", &changed)
+}
+
+fn depending(name: &str, on: &str) -> Result<Deb> {
+    Deb::new(&format!("{}Depends: {on}\n", fields_of(name)), &[], &[])
+}
+
+fn fields_of(name: &str) -> String {
+    format!(
+        "Package: {name}\nVersion: 1ubuntu1\nArchitecture: amd64\nMaintainer: Tests <tests@firstlight.invalid>\n\
+         Installed-Size: 100\nPriority: optional\nDescription: made in a test\n"
+    )
+}
+
+fn shim(debian: &Debian) -> Result<Deb> {
+    let shim = Deb::read(&debian.deb(debian.named("shim-signed")?)?)?.file("usr/lib/shim/shimx64.efi.signed")?;
+    let helpers = Deb::read(&debian.deb(debian.named("shim-helpers-amd64-signed")?)?)?;
+    let mok_manager = helpers.file("usr/lib/shim/mmx64.efi.signed")?;
+    let files = [("usr/lib/shim/shimx64.efi.signed.latest", &shim), ("usr/lib/shim/mmx64.efi", &mok_manager)];
+    let files = files.map(|(path, content)| Entry { path, content, mode: 0o644 });
+    let script = Entry { path: "postinst", content: SHIM_POSTINST.as_bytes(), mode: 0o755 };
+    Deb::new(&fields_of("shim-signed"), &files, &[script])
+}
+
+/// GRUB for UEFI that looks into `EFI/ubuntu`, by Debian's grub-mkimage with Debian's libraries.
+fn grub(debian: &Debian, work: &Path) -> Result<Vec<u8>> {
+    let root = work.join("grub");
+    let libraries =
+        |name: &str| name.starts_with("lib") || ["grub-common", "grub-efi-amd64-bin", "zlib1g"].contains(&name);
+    for package in debian.packages.iter().filter(|package| libraries(&package.name) && package.size < 4_000_000) {
+        let deb = debian.deb(package)?;
+        crate::judge::run("dpkg-deb", &["-x", &deb.display().to_string(), &root.display().to_string()])?;
+    }
+    let (sbat, to) = (work.join("sbat.csv"), work.join("grubx64.efi"));
+    fs::write(&sbat, "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n")?;
+    let libraries = root.join("usr/lib/x86_64-linux-gnu");
+    let output = Command::new(libraries.join("ld-linux-x86-64.so.2"))
+        .arg("--library-path")
+        .arg(&libraries)
+        .arg(root.join("usr/bin/grub-mkimage"))
+        .args(["-O", "x86_64-efi", "-p", "/EFI/ubuntu", "-d"])
+        .arg(root.join("usr/lib/grub/x86_64-efi"))
+        .arg("--sbat")
+        .arg(&sbat)
+        .arg("-o")
+        .arg(&to)
+        .args(MODULES.split_whitespace())
+        .output()
+        .context("starting grub-mkimage")?;
+    ensure!(output.status.success(), "grub-mkimage: {}", image::text(&output));
+    Ok(fs::read(to)?)
+}
+
+/// The value of a field of one line.
+pub fn field<'a>(fields: &'a str, name: &str) -> Result<&'a str> {
+    let line = fields.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.map(str::trim).with_context(|| format!("no {name} in {fields}"))
+}
+
+/// The fields with another value of one.
+fn set(fields: &str, name: &str, value: &str) -> Result<String> {
+    field(fields, name)?;
+    let line = |line: &str| match line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')) {
+        true => format!("{name}: {value}\n"),
+        false => format!("{line}\n"),
+    };
+    Ok(fields.lines().map(line).collect())
+}

@@ -1,0 +1,100 @@
+//! The archive's servers: pockets with signed Releases, indices also under their digests, packages in their pools.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::packages::{Made, Pocket, field};
+use crate::rpm_distribution::key::Key;
+
+const COMPONENTS: [&str; 4] = ["main", "restricted", "universe", "multiverse"];
+
+/// Lays out `packages` in the folders `archive/` and `security/` below `into`, each a server's.
+pub fn publish(packages: &[Made], into: &Path, key: &Key, date: Timestamp) -> Result<()> {
+    for (pocket, suite, server) in [
+        (Pocket::Release, "noble", "archive"),
+        (Pocket::Updates, "noble-updates", "archive"),
+        (Pocket::Security, "noble-security", "security"),
+    ] {
+        let root = into.join(server).join("ubuntu");
+        let mut indices: BTreeMap<&str, String> = COMPONENTS.map(|component| (component, String::new())).into();
+        for package in packages.iter().filter(|package| package.pocket == pocket) {
+            let component = component(field(&package.fields, "Package")?);
+            let stanza = place(package, &root, component)?;
+            indices.entry(component).or_default().push_str(&stanza);
+        }
+        write_suite(&root.join("dists").join(suite), suite, &indices, key, date)?;
+    }
+    Ok(())
+}
+
+/// Where Ubuntu has a package.
+fn component(name: &str) -> &'static str {
+    match name {
+        _ if name.ends_with("-microcode") || name.starts_with("firmware-") => "restricted",
+        _ if ["docker", "containerd", "runc", "nginx", "tini"].iter().any(|start| name.starts_with(start)) => {
+            "universe"
+        }
+        _ => "main",
+    }
+}
+
+/// Puts the file into the pool, and answers its stanza.
+fn place(package: &Made, root: &Path, component: &str) -> Result<String> {
+    let fields = &package.fields;
+    let (name, version) = (field(fields, "Package")?, field(fields, "Version")?);
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let folder = format!("pool/{component}/{}/{name}", &name[..1]);
+    let path = format!("{folder}/{name}_{version}_{}.deb", field(fields, "Architecture")?);
+    fs::create_dir_all(root.join(&folder))?;
+    fs::rename(&package.deb, root.join(&path))?;
+    let phased = package.phased.map(|share| format!("Phased-Update-Percentage: {share}\n")).unwrap_or_default();
+    let (size, sha256) = (package.size, &package.sha256);
+    Ok(format!("{}\nFilename: {path}\nSize: {size}\nSHA256: {sha256}\n{phased}\n", fields.trim_end()))
+}
+
+fn write_suite(suite: &Path, name: &str, indices: &BTreeMap<&str, String>, key: &Key, date: Timestamp) -> Result<()> {
+    let mut files = String::new();
+    for (component, text) in indices {
+        let folder = format!("{component}/binary-amd64");
+        let by_hash = suite.join(&folder).join("by-hash/SHA256");
+        fs::create_dir_all(&by_hash)?;
+        // As Ubuntu's: what is not packed is listed, and not there.
+        for (ending, bytes, there) in
+            [("", text.as_bytes().to_vec(), false), (".gz", gzip(text)?, true), (".xz", xz(text)?, true)]
+        {
+            let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            files += &format!(" {digest} {:>16} {folder}/Packages{ending}\n", bytes.len());
+            if there {
+                fs::write(suite.join(&folder).join(format!("Packages{ending}")), &bytes)?;
+                fs::write(by_hash.join(digest), &bytes)?;
+            }
+        }
+    }
+    let date = date.strftime("%a, %d %b %Y %H:%M:%S UTC");
+    let release = format!(
+        "Origin: Ubuntu\nLabel: Ubuntu\nSuite: {name}\nVersion: 24.04\nCodename: noble\nDate: {date}\n\
+         Architectures: amd64 arm64 armhf i386 ppc64el riscv64 s390x\nComponents: {}\nDescription: Ubuntu Noble 24.04\n\
+         SHA256:\n{files}Acquire-By-Hash: yes\n",
+        COMPONENTS.join(" ")
+    );
+    fs::write(suite.join("Release"), release)?;
+    key.sign_clear(&suite.join("Release"), &suite.join("InRelease"))
+}
+
+fn gzip(text: &str) -> Result<Vec<u8>> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    writer.write_all(text.as_bytes())?;
+    Ok(writer.finish()?)
+}
+
+fn xz(text: &str) -> Result<Vec<u8>> {
+    let mut writer = xz2::write::XzEncoder::new(Vec::new(), 6);
+    writer.write_all(text.as_bytes())?;
+    Ok(writer.finish()?)
+}
