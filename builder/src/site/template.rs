@@ -42,6 +42,16 @@ hostname = "{name}"
 #gateway = "10.3.7.1"
 #dns = ["10.3.7.1"]
 
+# Two cards as one, in place of `interface`. Modes: active-backup, 802.3ad (LACP), balance-xor, balance-tlb, balance-alb.
+#[network.bond]
+#interfaces = ["52:54:00:12:34:56", "52:54:00:12:34:57"]
+#mode = "802.3ad"
+
+# A VLAN, with a table `static` of its own or DHCP. With `untagged = false` above [network.static], it is all there is.
+#[[network.vlans]]
+#id = 42
+#static = {{ addresses = ["10.3.8.12/24"] }}
+
 [time]
 # Time servers, by name or address. Without them: what DHCP offers, then the distribution's.
 #ntp = ["ntp.clinic.example"]
@@ -75,13 +85,18 @@ mod tests {
         let text = template(&recipe("requirements = { tls = {} }"));
         assert_eq!(parse(Path::new("site.toml"), text.as_bytes()).unwrap().hostname.as_deref(), Some("hello"));
         // All but the key and the hash, which nobody can make up.
-        let proposals = ["#names", "#interface", "#[network.static]", "#addresses", "#gateway", "#dns", "#ntp"];
-        let all = proposals.iter().fold(text, |text, proposal| {
+        let fixed = ["#[network.static]", "#addresses", "#gateway", "#dns"];
+        let links = ["#[network.bond]", "#interfaces", "#mode", "#[[network.vlans]]", "#id", "#static"];
+        let proposals = ["#names", "#ntp"].iter().chain(&fixed).chain(&links);
+        let all = proposals.fold(text, |text, proposal| {
             assert!(text.contains(&format!("\n{proposal}")), "{proposal}");
             text.replace(&format!("\n{proposal}"), &format!("\n{}", &proposal[1..]))
         });
         let site = parse(Path::new("site.toml"), all.as_bytes()).unwrap();
-        assert!(site.network.fixed.is_some() && !site.names.is_empty());
+        let network = &site.network;
+        assert!(
+            network.fixed.is_some() && network.bond.is_some() && network.vlans.len() == 1 && !site.names.is_empty()
+        );
     }
 
     #[test]

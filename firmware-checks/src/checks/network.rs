@@ -87,8 +87,7 @@ fn route(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
 
 /// The site's fixed addresses.
 pub(super) fn fixed(context: &Context<'_>) -> Vec<IpAddr> {
-    let fixed = context.site.and_then(|site| site.network.fixed.as_ref());
-    let addresses = fixed.into_iter().flat_map(|fixed| &fixed.addresses);
+    let addresses = context.site.into_iter().flat_map(|site| site.network.addresses());
     addresses.filter_map(|text| text.split('/').next()?.parse().ok()).collect()
 }
 

@@ -28,7 +28,7 @@ impl fmt::Display for Address {
 pub struct Link {
     /// Its name.
     pub name: String,
-    /// Its hardware address in lower case; empty where it has none.
+    /// Its own hardware address in lower case, also while a bond gives it another; empty where it has none.
     pub hardware_address: String,
     /// Whether it has been switched on (`IFF_UP`).
     pub enabled: bool,
@@ -94,7 +94,9 @@ fn link(machine: &Machine, name: String) -> Link {
     // Reading `carrier` of an interface that is switched off fails.
     let carrier = told("carrier") == "1";
     let up = enabled && carrier && matches!(told("operstate").as_str(), "up" | "unknown");
-    Link { hardware_address: told("address").to_lowercase(), enabled, carrier, up, name }
+    let own = told("bonding_slave/perm_hwaddr");
+    let hardware_address = if own.is_empty() { told("address") } else { own }.to_lowercase();
+    Link { hardware_address, enabled, carrier, up, name }
 }
 
 /// Every address of the interfaces to the outside that are up, by interface, IPv4 first; those of the link alone and

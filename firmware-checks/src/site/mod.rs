@@ -22,7 +22,7 @@ pub mod wipe;
 
 pub use load::{Error, load, parse};
 pub use rules::{interface_address, network};
-pub use schema::{Addressing, Admin, Network, Site, Time};
+pub use schema::{Addressing, Admin, Bond, BondMode, Network, Site, Time, Vlan};
 pub use status::{ERROR, Status, status};
 
 /// Where the imported configuration lies on the machine; root's, mode 0700.

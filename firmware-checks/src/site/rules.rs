@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Addressing, Admin, Network, Site, host_name, password, ssh_key};
+use super::{Addressing, Admin, Bond, Network, Site, Vlan, host_name, password, ssh_key};
 use crate::document::{KeyPath, Problem};
 
 /// Everything that is wrong with `site`, by keys.
@@ -42,12 +42,64 @@ fn host(name: &str, at: &KeyPath, longest: usize) -> Option<Problem> {
 }
 
 fn network_problems(network: &Network, at: &KeyPath) -> Vec<Problem> {
-    let interface = network.interface.as_deref().filter(|name| !is_interface(name)).map(|name| {
-        Problem::value(at.key("interface"), format!("`{name}` is neither an interface's name nor a hardware address"))
-            .label("expected such as `enp1s0` or `52:54:00:12:34:56`")
-    });
-    let fixed = network.fixed.as_ref().map(|fixed| addressing(fixed, &at.key("static")));
-    interface.into_iter().chain(fixed.into_iter().flatten()).collect()
+    let interface = network.interface.iter().filter_map(|name| interface_problem(name, at.key("interface")));
+    let mut found: Vec<Problem> = interface.collect();
+    if let Some(bond) = &network.bond {
+        found.extend(bond_problems(bond, network, &at.key("bond")));
+    }
+    found.extend(network.fixed.iter().flat_map(|fixed| addressing(fixed, &at.key("static"))));
+    found.extend(vlans(&network.vlans, &at.key("vlans")));
+    if !network.untagged && network.vlans.is_empty() {
+        let problem = Problem::value(at.key("untagged"), "the machine would have no address at all");
+        found.push(problem.label("expected `true`, or a VLAN in network.vlans"));
+    }
+    if !network.untagged && network.fixed.is_some() {
+        let problem = Problem::value(at.key("static"), "an address outside the VLANs, where `untagged` is false");
+        found.push(problem.hint("put it into the VLAN's own table, network.vlans.static"));
+    }
+    if network.addressings().filter(|fixed| fixed.gateway.is_some()).count() > 1 {
+        let problem = Problem::key(at.clone(), "several tables `static` name a default gateway");
+        found.push(problem.hint("a machine has one way out: leave the gateway where it is"));
+    }
+    found
+}
+
+fn interface_problem(name: &str, at: KeyPath) -> Option<Problem> {
+    let told = || Problem::value(at, format!("`{name}` is neither an interface's name nor a hardware address"));
+    (!is_interface(name)).then(|| told().label("expected such as `enp1s0` or `52:54:00:12:34:56`"))
+}
+
+fn bond_problems(bond: &Bond, network: &Network, at: &KeyPath) -> Vec<Problem> {
+    let list = at.key("interfaces");
+    let mut found = Vec::new();
+    if network.interface.is_some() {
+        let problem = Problem::key(at.clone(), "a bond beside network.interface");
+        found.push(problem.hint("the bond takes its place: name the card in network.bond.interfaces alone"));
+    }
+    if bond.interfaces.len() < 2 {
+        let problem = Problem::value(list.clone(), format!("a bond of {} interfaces", bond.interfaces.len()));
+        found.push(problem.label("expected two or more"));
+    }
+    for (index, name) in bond.interfaces.iter().enumerate() {
+        if bond.interfaces[..index].iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
+            found.push(Problem::value(list.item(index), format!("`{name}` is given twice")));
+        }
+        found.extend(interface_problem(name, list.item(index)));
+    }
+    found
+}
+
+fn vlans(vlans: &[Vlan], at: &KeyPath) -> Vec<Problem> {
+    let judge = |(index, vlan): (usize, &Vlan)| {
+        let at = at.item(index);
+        let twice = vlans[..index].iter().any(|earlier| earlier.id == vlan.id).then(|| {
+            let problem = Problem::value(at.key("id"), format!("VLAN {} is given twice", vlan.id));
+            problem.hint("several addresses of one VLAN go into one network.vlans.static.addresses")
+        });
+        let fixed = vlan.fixed.iter().flat_map(|fixed| addressing(fixed, &at.key("static")));
+        twice.into_iter().chain(fixed.collect::<Vec<_>>())
+    };
+    vlans.iter().enumerate().flat_map(judge).collect()
 }
 
 /// Whether `text` is a hardware address of Ethernet, six bytes in hexadecimal parted by colons.
@@ -248,6 +300,25 @@ mod tests {
         for good in ["eth0", "enp1s0f0np0", "52:54:00:AB:cd:ef"] {
             assert_eq!(told(&format!("[network]\ninterface = \"{good}\"")), "fine", "{good}");
         }
+    }
+
+    #[test]
+    fn bonds_and_vlans_are_judged_where_they_stand() {
+        let bond = "[network.bond]\ninterfaces = [\"52:54:00:00:00:01\", \"eth1\"]\nmode = \"802.3ad\"\n";
+        assert_eq!(told(bond), "fine");
+        assert!(told("[network.bond]\ninterfaces = [\"eth0\"]").contains("s:2:14: a bond of 1 interfaces"));
+        assert!(told("[network.bond]\ninterfaces = [\"eth0\", \"eth0\"]").contains("s:2:23: `eth0` is given twice"));
+        assert!(told(&bond.replace("802.3ad", "lacp")).contains("s:3:8"));
+        assert!(told(&format!("[network]\ninterface = \"eth0\"\n{bond}")).contains("beside network.interface"));
+        let vlan = |id: &str, rest: &str| format!("[[network.vlans]]\nid = {id}\n{rest}\n");
+        let fixed = |address: &str| format!("static = {{ addresses = [\"{address}\"], gateway = \"10.0.0.1\" }}");
+        assert_eq!(told(&format!("[network]\nuntagged = false\n{}", vlan("42", &fixed("10.0.0.2/24")))), "fine");
+        assert!(told(&vlan("4095", "")).contains("s:2:6"));
+        assert!(told(&(vlan("7", "") + &vlan("7", ""))).contains("VLAN 7 is given twice"));
+        assert!(told(&vlan("7", &fixed("10.1.0.2/24"))).contains("outside the machine's networks"));
+        let two = vlan("7", &fixed("10.0.0.2/24")) + &vlan("8", &fixed("10.0.0.3/24"));
+        assert!(told(&two).contains("several tables `static` name a default gateway"));
+        assert!(told("[network]\nuntagged = false").contains("no address at all"));
     }
 
     #[test]

@@ -23,15 +23,97 @@ pub struct Site {
     pub admin: Admin,
 }
 
-/// How the machine gets its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+/// How the machine gets its addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
-    /// The interface by kernel name or hardware address; absent: every wired interface.
+    /// The interface by kernel name or hardware address; absent: the `bond`, or every wired interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// Several interfaces that act as one, called `bond0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bond: Option<Bond>,
     /// A fixed address; absent: DHCP and router advertisements.
     #[serde(rename = "static", skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<Addressing>,
+    /// Whether the machine has an address outside its VLANs, too.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub untagged: bool,
+    /// VLANs (IEEE 802.1Q) of the interface or bond, each an interface called `vlan` and its number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vlans: Vec<Vlan>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { interface: None, bond: None, fixed: None, untagged: true, vlans: Vec::new() }
+    }
+}
+
+impl Network {
+    /// Every fixed address with its prefix length, as it is written.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.addressings().flat_map(|fixed| &fixed.addresses).map(String::as_str)
+    }
+
+    /// Every table `static`.
+    pub fn addressings(&self) -> impl Iterator<Item = &Addressing> {
+        self.fixed.iter().chain(self.vlans.iter().filter_map(|vlan| vlan.fixed.as_ref()))
+    }
+}
+
+/// Several interfaces that act as one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bond {
+    /// Its interfaces, by kernel name or hardware address.
+    pub interfaces: Vec<String>,
+    /// How they share the work; the switch must know of all but `active-backup`, `balance-tlb` and `balance-alb`.
+    #[serde(default)]
+    pub mode: BondMode,
+}
+
+/// How the interfaces of a bond share the work: the kernel's names (Documentation/networking/bonding.rst).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BondMode {
+    /// One works, another takes over where it fails.
+    #[default]
+    ActiveBackup,
+    /// LACP (IEEE 802.1AX).
+    #[serde(rename = "802.3ad")]
+    Lacp,
+    /// By the hardware addresses of both ends.
+    BalanceXor,
+    /// By load, for what is sent.
+    BalanceTlb,
+    /// By load, for what is sent and received.
+    BalanceAlb,
+}
+
+impl BondMode {
+    /// The kernel's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ActiveBackup => "active-backup",
+            Self::Lacp => "802.3ad",
+            Self::BalanceXor => "balance-xor",
+            Self::BalanceTlb => "balance-tlb",
+            Self::BalanceAlb => "balance-alb",
+        }
+    }
+}
+
+/// A VLAN.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vlan {
+    /// Its number, 1 to 4094.
+    #[schemars(range(min = 1, max = 4094))]
+    pub id: u16,
+    /// A fixed address in it; absent: DHCP and router advertisements.
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
     pub fixed: Option<Addressing>,
 }
 

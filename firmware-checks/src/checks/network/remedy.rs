@@ -49,9 +49,11 @@ pub(super) fn not_there(context: &Context<'_>, links: &[Link], missing: &[IpAddr
 
 /// What to do where there is no default route.
 pub(super) fn no_route(context: &Context<'_>, links: &[Link]) -> String {
-    let begins = match context.site.and_then(|site| site.network.fixed.as_ref()).map(|fixed| fixed.gateway) {
-        Some(None) => "set network.static.gateway in site.toml".to_owned(),
-        Some(Some(gateway)) => format!("see why {gateway} of site.toml is not in use: networkctl status --all"),
+    let network = context.site.map(|site| &site.network);
+    let fixed: Vec<_> = network.into_iter().flat_map(Network::addressings).collect();
+    let begins = match fixed.iter().find_map(|fixed| fixed.gateway) {
+        Some(gateway) => format!("see why {gateway} of site.toml is not in use: networkctl status --all"),
+        None if !fixed.is_empty() => "set network.static.gateway in site.toml".to_owned(),
         None => "see to it that the DHCP server names a router, or set network.static with a gateway in site.toml"
             .to_owned(),
     };
@@ -67,22 +69,27 @@ fn no_interface(context: &Context<'_>, links: &[Link]) -> Option<String> {
                 .to_owned(),
         );
     }
-    let named = context.site?.network.interface.as_ref()?;
-    if ours(context, links).next().is_some() {
-        return None;
-    }
+    let named = named(&context.site?.network);
+    let missing = named.iter().find(|name| !links.iter().any(|link| is(link, name)))?;
     let there: Vec<String> = links.iter().map(|link| format!("{} ({})", link.name, link.hardware_address)).collect();
-    Some(format!("set network.interface in site.toml: there is no {named} on this machine, but {}", there.join(", ")))
+    let key = if context.site?.network.bond.is_some() { "network.bond.interfaces" } else { "network.interface" };
+    Some(format!("set {key} in site.toml: there is no {missing} on this machine, but {}", there.join(", ")))
 }
 
 /// The interfaces that the site's configuration is about.
 fn ours<'a>(context: &Context<'a>, links: &'a [Link]) -> impl Iterator<Item = &'a Link> {
-    let network: Option<&Network> = context.site.map(|site| &site.network);
-    let named = network.and_then(|network| network.interface.as_deref());
-    let fits = move |link: &&Link| {
-        named.is_none_or(|named| link.name == named || link.hardware_address.eq_ignore_ascii_case(named))
-    };
-    links.iter().filter(fits)
+    let named = context.site.map_or_else(Vec::new, |site| named(&site.network));
+    links.iter().filter(move |link| named.is_empty() || named.iter().any(|name| is(link, name)))
+}
+
+/// The cards that the site's configuration names, by name or hardware address.
+fn named(network: &Network) -> Vec<&str> {
+    let bonded = network.bond.iter().flat_map(|bond| &bond.interfaces);
+    network.interface.iter().chain(bonded).map(String::as_str).collect()
+}
+
+fn is(link: &Link, named: &str) -> bool {
+    link.name == named || link.hardware_address.eq_ignore_ascii_case(named)
 }
 
 /// What to do about interfaces that are not up; empty where all are.

@@ -27,7 +27,7 @@ fn site(addresses: &[&str], gateway: Option<&str>) -> Site {
         gateway: gateway.map(|text| text.parse().unwrap()),
         dns: Vec::new(),
     };
-    Site { network: Network { interface: None, fixed: Some(fixed) }, ..Site::default() }
+    Site { network: Network { fixed: Some(fixed), ..Network::default() }, ..Site::default() }
 }
 
 fn run(recorded: &Recorded, site: Option<&Site>) -> Finding {

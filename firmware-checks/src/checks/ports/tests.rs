@@ -153,7 +153,7 @@ fn a_port_that_does_not_answer_or_on_the_loopback_alone_fails() {
 #[test]
 fn where_the_site_has_a_fixed_address_the_port_must_answer_there() {
     let fixed = Addressing { addresses: vec!["10.4.0.2/24".to_owned()], gateway: None, dns: Vec::new() };
-    let site = Site { network: Network { interface: None, fixed: Some(fixed) }, ..Site::default() };
+    let site = Site { network: Network { fixed: Some(fixed), ..Network::default() }, ..Site::default() };
     let elsewhere = machine().listening("10.3.7.12:443");
     let finding = only(elsewhere.run("ports.listening", &asks(&[port("https", 443, Protocol::Tcp)]), Some(&site)));
     assert_eq!(finding.state, State::Fail);

@@ -104,15 +104,15 @@ fn judge_name(context: &Context<'_>, name: &str, covered: &Covered) -> Finding {
 }
 
 fn judge_addresses(context: &Context<'_>, covered: &Covered) -> Vec<Finding> {
-    let fixed = context.site.and_then(|site| site.network.fixed.as_ref());
-    let Some(fixed) = fixed else {
+    let texts: Vec<&str> = context.site.into_iter().flat_map(|site| site.network.addresses()).collect();
+    if texts.is_empty() {
         return vec![Finding::fail(
             "the site's address comes from DHCP, and can change",
             "a fixed address that the certificate names, since clients reach this appliance by its address",
             format!("set [network.static] in {CONFIGURATION}, and have that address in the certificate"),
         )];
-    };
-    let own = fixed.addresses.iter().filter_map(|text| interface_address(text).ok()).map(|(address, _)| address);
+    }
+    let own = texts.into_iter().filter_map(|text| interface_address(text).ok()).map(|(address, _)| address);
     own.map(|address| {
         let required = format!("a certificate for {address}, since clients reach this appliance by its address");
         let finding = if covered.addresses.contains(&address) {

@@ -26,9 +26,9 @@ pub enum Error {
     /// The image lacks the account that the configuration speaks of.
     #[error("the account `admin` is not in {0}")]
     NoAdmin(String),
-    /// A fixed address, and several interfaces that could have it.
+    /// A fixed address or a VLAN, and several interfaces that could have it.
     #[error(
-        "network.static names no interface, and this machine has several: {}\nhint: set network.interface to one of them", .0.join(", ")
+        "site.toml says what one interface is to have, and this machine has several: {}\nhint: set network.interface to one of them", .0.join(", ")
     )]
     Ambiguous(Vec<String>),
 }
