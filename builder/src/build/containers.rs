@@ -209,7 +209,12 @@ impl Kitchen<'_> {
         let wrong = |source| Error::Container { name: name.to_owned(), source };
         let base = file_name(name);
         let layer = Layer::pack(tree, &self.folder.join(format!("{base}.layer")), self.released).map_err(wrong)?;
-        let architecture = &self.loaded.base.architecture;
+        // As Go calls it, and Debian too (OCI image specification, GOARCH).
+        let architecture = match self.loaded.base.architecture.as_str() {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
         let config = Config { name, architecture, entrypoint, created: self.released };
         let id = container::write(&config, &layer, &into.join(ARCHIVE)).map_err(wrong)?;
         fs::write(into.join(ID), id).map_err(failed(name, "writing its id"))?;

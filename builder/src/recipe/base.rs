@@ -89,6 +89,9 @@ pub struct Source {
     /// OpenPGP certificates that may sign this source, in a file beside the base, where they are not the base's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyring: Option<String>,
+    /// Platforms that alone need it; where there are none, every image does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
     /// Whether the index of the source's repositories must be signed (`repomd.xml.asc`). Each RPM must be in any case, and a
     /// deb's source always is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -109,8 +109,10 @@ impl Opened {
                     .label(format!("supported: {}", listed(supported, "and")));
             return Err(Error::Invalid(self.document.locate(vec![problem.perhaps(near)])));
         };
-        let base = read_base(&base_path)?;
+        let mut base = read_base(&base_path)?;
         self.document.refuse(rules::files::fit(&self.recipe, &base))?;
+        let kind = self.recipe.platform.kind();
+        base.sources.retain(|source| source.platforms.is_empty() || source.platforms.iter().any(|one| one == kind));
         let Self { document, folder, share, recipe } = self.clone();
         Ok(Loaded { path: document.path().to_path_buf(), folder, share, recipe, base, base_path, document })
     }

@@ -20,6 +20,15 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
         found.push(problem.label(format!("expected `{stem}`")).hint("`--base` and recipes find a base by its file"));
     }
     found.extend(sources(&root.key("sources"), base.family, &base.sources));
+    for (index, source) in base.sources.iter().enumerate() {
+        for (number, name) in
+            source.platforms.iter().enumerate().filter(|(_, name)| !base.platforms.contains_key(*name))
+        {
+            let at = root.key("sources").item(index).key("platforms").item(number);
+            let problem = Problem::value(at, format!("source `{}`: there is no platform `{name}`", source.archive));
+            found.push(problem.label("expected one of those below `[platforms]`"));
+        }
+    }
     found.extend(lists(base));
     found.extend(overlays(base));
     found.extend(boot(base));
@@ -102,7 +111,7 @@ fn lists(base: &Base) -> Vec<Problem> {
     let root = KeyPath::root();
     let mut found = Vec::new();
     for (key, list) in [("packages", &base.packages), ("tools", &base.tools)] {
-        found.extend(packages(&root.key(key), list));
+        found.extend(packages(&root.key(key), list, base.family));
         if list.is_empty() {
             found.push(
                 Problem::value(root.key(key), format!("`{key}` is empty")).label("expected at least one package"),
@@ -115,14 +124,14 @@ fn lists(base: &Base) -> Vec<Problem> {
             Target::Cloud => "cloud",
             Target::Both => "both",
         };
-        found.extend(packages(&root.key("kernel").key(name), list));
+        found.extend(packages(&root.key("kernel").key(name), list, base.family));
     }
     if ![Target::Metal, Target::Both].iter().any(|target| base.kernel.contains_key(target)) {
         let problem = Problem::value(root.key("kernel"), "no kernel for servers");
         found.push(problem.hint("add `metal = [\"…\"]`, the generic kernel with firmware and microcode"));
     }
     for (platform, list) in &base.platforms {
-        found.extend(packages(&root.key("platforms").key(platform), list));
+        found.extend(packages(&root.key("platforms").key(platform), list, base.family));
     }
     found
 }

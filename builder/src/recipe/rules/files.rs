@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::misnamed;
 use super::recipe::BASE_OVERLAY;
 use crate::recipe::base::Base;
 use crate::recipe::schema::{Recipe, Target};
@@ -112,6 +113,11 @@ pub fn fit(recipe: &Recipe, base: &Base) -> Vec<Problem> {
     if recipe.target == Target::Cloud && !base.kernel.contains_key(&Target::Cloud) {
         let what = format!("base `{}` has no kernel for the target `cloud`", base.name);
         found.push(Problem::value(KeyPath::root().key("target"), what).label("expected `metal` or `both`"));
+    }
+    found.extend(misnamed(&KeyPath::root().key("packages"), &recipe.packages, base.family));
+    for (index, image) in recipe.images.iter().enumerate() {
+        let at = KeyPath::root().key("images").item(index).key("packages");
+        found.extend(misnamed(&at, &image.packages, base.family));
     }
     found
 }

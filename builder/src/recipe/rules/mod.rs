@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::Problem;
 
+use crate::recipe::base::Family;
+
 /// Whether `text` is `[a-z0-9]([a-z0-9-]*[a-z0-9])?` of at most 63 characters: a DNS label in lower case (RFC 1123 §2.1),
 /// which is also a fit file name, unit instance and compose project.
 fn is_label(text: &str) -> bool {
@@ -33,10 +35,12 @@ fn as_label(name: &str) -> Option<String> {
     is_label(&trimmed).then(|| format!("write `{trimmed}`"))
 }
 
-/// Whether `text` is a binary package's name (Debian Policy §5.6.1), which may say an architecture after a colon.
-fn is_package(text: &str) -> bool {
+/// Whether `text` is a binary package's name (of a deb: Debian Policy §5.6.1), which may say an architecture after a colon. RPMs'
+/// names may have more letters.
+fn is_package(text: &str, family: Family) -> bool {
     let (name, architecture) = text.split_once(':').unwrap_or((text, "any"));
-    let within = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    let more = |c: char| family == Family::Rpm && (c.is_ascii_uppercase() || c == '_');
+    let within = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c) || more(c);
     name.len() >= 2
         && name.chars().all(within)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -44,12 +48,20 @@ fn is_package(text: &str) -> bool {
         && architecture.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-/// A problem for each of `names` that is no package's name or stands there for the second time.
-fn packages(at: &KeyPath, names: &[String]) -> Vec<Problem> {
-    let wrong = names.iter().enumerate().filter(|(_, name)| !is_package(name)).map(|(index, name)| {
-        Problem::value(at.item(index), format!("`{name}` is not the name of a package"))
-            .label("expected lower-case letters, digits, `+`, `-` and `.`")
-    });
+/// A problem for each of `names` that is no package's name in this family.
+fn misnamed(at: &KeyPath, names: &[String], family: Family) -> impl Iterator<Item = Problem> {
+    let label = match family {
+        Family::Deb => "expected lower-case letters, digits, `+`, `-` and `.`",
+        Family::Rpm => "expected letters, digits, `+`, `-`, `.` and `_`",
+    };
+    names.iter().enumerate().filter(move |(_, name)| !is_package(name, family)).map(move |(index, name)| {
+        Problem::value(at.item(index), format!("`{name}` is not the name of a package")).label(label)
+    })
+}
+
+/// A problem for each of `names` that is no package's name in this family or stands there for the second time.
+fn packages(at: &KeyPath, names: &[String], family: Family) -> Vec<Problem> {
+    let wrong = misnamed(at, names, family);
     let twice = repeated(names.iter().map(String::as_str)).into_iter().map(|(index, first)| {
         Problem::value(at.item(index), format!("package `{}` is listed twice", names[index]))
             .label(format!("the same as number {} of the list", first + 1))
@@ -82,8 +94,9 @@ mod tests {
             assert_eq!(is_label(text), label, "{text}");
         }
         for (text, package) in [("g++", true), ("libc6:amd64", true), ("a", false), ("Nginx", false), ("x y", false)] {
-            assert_eq!(is_package(text), package, "{text}");
+            assert_eq!(is_package(text, Family::Deb), package, "{text}");
         }
+        assert!(is_package("NetworkManager", Family::Rpm) && is_package("microcode_ctl", Family::Rpm));
         assert_eq!(as_label("My App_2"), Some("write `my-app-2`".into()));
     }
 

@@ -3,6 +3,7 @@
 use firmware_checks::units::{Size, Unit};
 
 use super::{LABEL, as_label, is_label, packages, repeated, requirements};
+use crate::recipe::base::Family;
 use crate::recipe::schema::{ContainerImage, Disk, Platform, Recipe};
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::Problem;
@@ -20,7 +21,8 @@ pub fn problems(recipe: &Recipe) -> Vec<Problem> {
         found
             .push(Problem::value(root.key("bases"), "no base is named").hint("name at least one, such as `debian-13`"));
     }
-    found.extend(packages(&root.key("packages"), &recipe.packages));
+    // The wider family's names: which of them a base can have is judged with the base.
+    found.extend(packages(&root.key("packages"), &recipe.packages, Family::Rpm));
     found.extend(overlays(recipe));
     found.extend(vars(recipe));
     found.extend(disk(&recipe.disk));
@@ -173,7 +175,7 @@ fn one_image(at: &KeyPath, image: &ContainerImage) -> Vec<Problem> {
     for (key, path) in [("archive", &image.archive), ("files", &image.files)] {
         found.extend(path.iter().filter(|path| !is_beside(path)).map(|path| elsewhere(at.key(key), path)));
     }
-    found.extend(packages(&at.key("packages"), &image.packages));
+    found.extend(packages(&at.key("packages"), &image.packages, Family::Rpm));
     found
 }
 
