@@ -130,3 +130,25 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn a_second_root_has_the_systems_folders_and_keeps_what_is_not_in_them() {
+    let (_folder, sandbox) = root();
+    let second = tempfile::tempdir().unwrap();
+    for (target, link) in [("usr/bin", "bin"), ("usr/lib", "lib"), ("usr/lib64", "lib64"), ("usr/sbin", "sbin")] {
+        symlink(target, second.path().join(link)).unwrap();
+    }
+    for name in ["proc", "sys", "dev", "run", "tmp", "usr"] {
+        fs::create_dir(second.path().join(name)).unwrap();
+    }
+    let sandbox = sandbox.bind_root(second.path(), "/run/target");
+    let within = sandbox.clone().bind_ro(Path::new("/usr"), "/run/target/usr");
+    let script = "chroot /run/target sh -c 'echo x > /dev/null && touch /run/a /tmp/b /kept && cat /proc/self/comm'";
+    assert_eq!(shell(&within, script), "cat\n");
+    assert!(second.path().join("kept").exists());
+    assert!(!second.path().join("run/a").exists() && !second.path().join("tmp/b").exists());
+    fs::remove_dir(second.path().join("proc")).unwrap();
+    symlink("/proc", second.path().join("proc")).unwrap();
+    let error = sandbox.run(&["true"]).unwrap_err().to_string();
+    assert!(error.contains("/run/target") && error.contains("proc is not a folder"), "{error}");
+}

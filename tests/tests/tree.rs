@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use end_to_end::image;
 use end_to_end::tree::{self, Differences};
 use firstlight::recipe::{self, Loaded};
-use firstlight::rootfs::{archive, overlay::Overlay};
+use firstlight::rootfs::archive;
+use firstlight::rootfs::deb::install::EARLY;
 use serde::Deserialize;
 
 const RECIPE: &str = "recipes/hello.toml";
@@ -75,7 +76,7 @@ fn build(folder: &Path) -> Result<Built> {
 /// and with the same idea of the time.
 fn mmdebstrap(loaded: &Loaded, built: &Built, folder: &Path, theirs: &Path) -> Result<()> {
     let early = folder.join("early");
-    for file in firstlight::build::overlays::load(loaded)?.iter().flat_map(Overlay::early) {
+    for file in firstlight::build::overlays::load(loaded)?.iter().flat_map(|overlay| overlay.early(&EARLY)) {
         let path = early.join(&file.path);
         fs::create_dir_all(path.parent().context("no folder")?)?;
         fs::write(&path, &file.content)?;

@@ -119,7 +119,9 @@ impl Job {
         let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();
         store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
 
-        let ingredients = root::Ingredients { loaded, lock, overlays, larder: self.larder(workshop), checks };
+        let tools = || self.tools(workshop);
+        let larder = self.larder(workshop);
+        let ingredients = root::Ingredients { loaded, lock, overlays, larder, checks, tools: &tools };
         thread::scope(|scope| self.assemble(scope, &ingredients, workshop))
     }
 

@@ -18,10 +18,11 @@ use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
+use crate::recipe::base::Family;
 use crate::rootfs::archive;
-use crate::rootfs::deb::install;
 use crate::rootfs::finalise;
 use crate::rootfs::overlay::{EarlyFile, Overlay};
+use crate::rootfs::{deb, rpm};
 use crate::stage::{Key, Stages, Temporary, work_folder};
 
 /// Where `firmware-checks` lies in an image.
@@ -39,6 +40,8 @@ pub struct Ingredients<'a> {
     pub larder: Larder<'a>,
     /// The static program for the image.
     pub checks: &'a [u8],
+    /// Makes the tools root, or waits for it.
+    pub tools: &'a (dyn Fn() -> anyhow::Result<PathBuf> + Sync),
 }
 
 /// A finished root file system; gone when this value is.
@@ -125,25 +128,26 @@ fn lay_packages<'scope>(
     cache: &'scope Path,
     progress: &'scope Progress,
 ) -> anyhow::Result<Packages<'scope>> {
-    let Ingredients { loaded, lock, larder, overlays, .. } = ingredients;
+    let Ingredients { loaded, lock, overlays, .. } = ingredients;
     let (folder, inflated) = (work.join("root"), work.join("inflated"));
     let tree = folder.clone();
     let (laid, is_laid) = mpsc::channel();
     let keep = move || -> anyhow::Result<PathBuf> {
         let solution = &lock.system;
-        let early: Vec<EarlyFile> = overlays.iter().flat_map(Overlay::early).collect();
+        let paths = match loaded.base.family {
+            Family::Deb => deb::install::EARLY.as_slice(),
+            Family::Rpm => rpm::install::EARLY.as_slice(),
+        };
+        let early: Vec<EarlyFile> = overlays.iter().flat_map(|overlay| overlay.early(paths)).collect();
         let requested: BTreeSet<String> = loaded.packages().into_iter().collect();
         let digests: Vec<&str> = solution.packages.iter().map(|package| package.sha256.as_str()).collect();
         let key = Key::new("root").input("packages", &digests).input("requested", &requested).input("early", &early);
         let key = key.input("base", &loaded.base).input("released", solution.released);
         let key = key.about(format!("{} packages of {}, as of {}", digests.len(), loaded.base.name, solution.released));
         let log = &cache.join("install.log");
-        let (base, requested, early) = (&loaded.base, &requested, &early);
         Stages::open(cache)?.file(&key, progress, |tar| {
             fs::create_dir(&inflated).with_context(|| format!("making the folder {}", inflated.display()))?;
-            let debs = &larder.files(&solution.packages)?;
-            let request = install::Request { solution, debs, base, requested, early, log, inflated: &inflated };
-            install::install(&request, &tree)?;
+            install(ingredients, &requested, &early, log, &inflated, &tree)?;
             archive::save(&tree, tar, solution.released.as_second())?;
             // Nobody waits for an archive on its way to the disk.
             let _ = laid.send(());
@@ -157,6 +161,32 @@ fn lay_packages<'scope>(
     let kept = joined(keeping)?;
     archive::restore(&kept, &folder)?;
     Ok(Packages::Kept(kept))
+}
+
+/// Installs the packages of the system into the empty folder `root`, with the empty folder `work` for what is needed on the way.
+fn install(
+    ingredients: &Ingredients<'_>,
+    requested: &BTreeSet<String>,
+    early: &[EarlyFile],
+    log: &Path,
+    work: &Path,
+    root: &Path,
+) -> anyhow::Result<()> {
+    let Ingredients { loaded, lock, larder, .. } = ingredients;
+    let (solution, base) = (&lock.system, &loaded.base);
+    let files = larder.files(&solution.packages)?;
+    match base.family {
+        Family::Deb => {
+            let request = deb::install::Request { solution, debs: &files, base, requested, early, log, inflated: work };
+            deb::install::install(&request, root)?;
+        }
+        Family::Rpm => {
+            let tools = &(ingredients.tools)()?;
+            let request = rpm::install::Request { solution, files: &files, tools, early, log, work };
+            rpm::install::install(&request, root)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the container images, in `containers` below `work`, that the cache does not have.

@@ -10,10 +10,6 @@ use uuid::Uuid;
 /// Where the menu lies in the root file system.
 pub const FOLDER: &str = "/boot/firstlight";
 
-/// What the kernel is told besides its root: a console on the screen and one on the first serial port, of which the last
-/// named is `/dev/console`; and to use the backup partition table at the end of the disk when the first is broken.
-pub const KERNEL_PARAMETERS: &str = "ro console=tty0 console=ttyS0,115200n8 gpt";
-
 /// What GRUB runs before anything else, on the ESP and in the BIOS core image: find the file system with the UUID `root`.
 #[must_use]
 pub fn early(root: Uuid) -> String {
@@ -26,11 +22,11 @@ pub fn on_esp(root: Uuid) -> String {
     format!("{}configfile $prefix/grub.cfg\n", early(root))
 }
 
-/// The menu of a machine named `title`.
+/// The menu of a machine named `title`, whose kernels are told `parameters` besides their root.
 ///
 /// The serial port is used beside the screen where there is one: `serial` answers false, and does not wait, where there is none.
 #[must_use]
-pub fn menu(title: &str, root: Uuid) -> String {
+pub fn menu(title: &str, root: Uuid, parameters: &str) -> String {
     let title: String = title.chars().filter(|c| !matches!(c, '\'' | '\n' | '\r')).collect();
     format!(
         "# Made by Firstlight. Kernel upgrades need no change here: the links below are the packages' own.
@@ -49,12 +45,12 @@ else
 fi
 export links
 menuentry '{title}' {{
-  linux ${{links}}vmlinuz root=UUID={root} {KERNEL_PARAMETERS}
+  linux ${{links}}vmlinuz root=UUID={root} {parameters}
   initrd ${{links}}initrd.img
 }}
 if [ -e ${{links}}vmlinuz.old ]; then
   menuentry '{title} (previous kernel)' {{
-    linux ${{links}}vmlinuz.old root=UUID={root} {KERNEL_PARAMETERS}
+    linux ${{links}}vmlinuz.old root=UUID={root} {parameters}
     initrd ${{links}}initrd.img.old
   }}
 fi
@@ -69,9 +65,9 @@ mod tests {
     #[test]
     fn the_menu_names_the_root_by_uuid_and_no_quote_escapes_its_title() {
         let root = Uuid::from_u128(0x1234);
-        let menu = menu("it's\nhello 1", root);
+        let menu = menu("it's\nhello 1", root, "ro console=ttyS0 gpt");
         assert!(menu.contains("menuentry 'itshello 1' {\n"), "{menu}");
-        let line = format!("linux ${{links}}vmlinuz root=UUID={root} ro console=tty0 console=ttyS0,115200n8 gpt\n");
+        let line = format!("linux ${{links}}vmlinuz root=UUID={root} ro console=ttyS0 gpt\n");
         assert!(menu.contains(&line), "{menu}");
         assert_eq!(menu.matches('{').count(), menu.matches('}').count());
     }

@@ -10,6 +10,7 @@ mod ext4;
 pub mod fat;
 pub mod grub;
 pub mod ids;
+mod labels;
 pub mod layout;
 pub mod table;
 mod times;
@@ -26,12 +27,16 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use self::ids::{Ids, volume_text};
+use self::labels::Labels;
 use self::layout::{Content, Layout, Part};
 use crate::image::{Artifact, raw};
 use crate::parallel;
 use crate::recipe::base::Base;
 use crate::recipe::schema;
 use crate::sandbox;
+
+/// Where the data file system is mounted, below the root.
+const DATA: &str = "srv";
 
 /// The label of the SITE file system, by which an admin and the machine know it.
 pub const SITE_LABEL: &str = "SITE";
@@ -114,6 +119,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// SELinux labels could not be chosen or written.
+    #[error(transparent)]
+    Labels(#[from] labels::Error),
     /// Making or filling a FAT file system failed.
     #[error("making the {part} file system: {source}")]
     Fat {
@@ -166,7 +174,8 @@ impl Disk {
 pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Result<Disk, Error> {
     let ids = Ids::new(spec.identity);
     let root_uuid = ids.file_system(Part::Root.label());
-    write_menu(root, &grub::menu(spec.title, root_uuid))?;
+    let policy = labels::policy(root)?;
+    write_menu(root, &grub::menu(spec.title, root_uuid, &spec.base.kernel_parameters()))?;
     let content = measure(root)?;
     let layout = Layout::new(spec.disk, content)?;
     let settled = times::settle(root, spec.released.as_second());
@@ -180,18 +189,26 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         hash_seed: ids.hash_seed(part.label()),
         time: spec.released,
     };
+    let labels = policy.map(|policy| Labels::choose(root, &policy, tools)).transpose()?;
     let small = || fill_small(spec, &ids, &layout, root, tools, disk.as_file());
     // Each in its own partition; making the root file system takes longer than all the others.
     let (made, grub) = thread::scope(|scope| {
         let others = scope.spawn(|| {
             let made = file_system(Part::Data).make_data(tools, disk.path());
             made.map_err(|source| Error::Ext4 { part: "data", source })?;
+            if let Some(labels) = &labels {
+                let data = layout.of(Part::Data);
+                labels.write_empty(Path::new(DATA), tools, disk.path(), data, spec.released)?;
+            }
             small()
         });
         let made = file_system(Part::Root).make_root(tools, disk.path(), root, content);
         (made, parallel::joined(others))
     });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
+    if let Some(labels) = &labels {
+        labels.write(tools, disk.path(), layout.of(Part::Root), spec.released)?;
+    }
     for part in [Part::Root, Part::Data] {
         let settled = change_times::settle(disk.as_file(), layout.of(part).start, spec.released.as_second());
         settled.map_err(|source| Error::Dating { part: part.label(), source })?;

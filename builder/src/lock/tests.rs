@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
@@ -18,9 +19,13 @@ impl Shelf {
             for entry in walkdir::WalkDir::new(&from) {
                 let entry = entry.unwrap();
                 let to = shelf.0.path().join(folder).join(entry.path().strip_prefix(&from).unwrap());
-                match entry.file_type().is_dir() {
-                    true => fs::create_dir_all(&to).unwrap(),
-                    false => drop(fs::copy(entry.path(), &to).unwrap()),
+                let kind = entry.file_type();
+                if kind.is_dir() {
+                    fs::create_dir_all(&to).unwrap();
+                } else if kind.is_symlink() {
+                    symlink(fs::read_link(entry.path()).unwrap(), &to).unwrap();
+                } else {
+                    fs::copy(entry.path(), &to).unwrap();
                 }
             }
         }

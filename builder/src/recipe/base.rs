@@ -39,11 +39,25 @@ pub struct Base {
     pub tools: Vec<String>,
     /// Where the boot loader's parts lie in the root file system.
     pub boot: BootLoader,
+    /// What its kernel must be told besides what every kernel is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_parameters: Vec<String>,
     /// What mke2fs must be told, so that this release's own e2fsck accepts the file systems.
     pub ext4: Ext4,
 }
 
+/// What every kernel is told besides its root: a console on the screen and one on the first serial port, of which the last
+/// named is `/dev/console`; and to use the backup partition table at the end of the disk when the first is broken.
+const KERNEL_PARAMETERS: &str = "ro console=tty0 console=ttyS0,115200n8 gpt";
+
 impl Base {
+    /// What its kernel is told besides its root.
+    #[must_use]
+    pub fn kernel_parameters(&self) -> String {
+        let all = std::iter::once(KERNEL_PARAMETERS).chain(self.kernel_parameters.iter().map(String::as_str));
+        all.collect::<Vec<_>>().join(" ")
+    }
+
     /// What a lock calls each source, all different: its archive's name, and its first suite too where another source has
     /// the same archive on other mirrors (Ubuntu's `noble-security`).
     #[must_use]
@@ -65,6 +79,17 @@ pub enum Family {
     Deb,
     /// rpm and dnf.
     Rpm,
+}
+
+impl Family {
+    /// The overlay with what all its distributions share.
+    #[must_use]
+    pub fn overlay(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Rpm => "rpm",
+        }
+    }
 }
 
 /// One archive with the suites that are taken from it.

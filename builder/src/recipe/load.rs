@@ -40,7 +40,7 @@ pub struct Loaded {
 }
 
 /// What the overlays' templates may name, such as `{{vars.NAME}}`.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Values<'a> {
     /// The recipe's name.
     pub name: &'a str,
@@ -50,6 +50,8 @@ pub struct Values<'a> {
     pub title: &'a str,
     /// The base's name.
     pub base: &'a str,
+    /// What the kernel is told besides its root.
+    pub kernel_parameters: String,
     /// The recipe's own.
     pub vars: &'a BTreeMap<String, String>,
 }
@@ -177,13 +179,14 @@ impl Loaded {
         sources.filter_map(|(index, source)| Some((index, beside(&self.base_path, source.keyring.as_ref()?))))
     }
 
-    /// The overlays by name and folder, in the order in which they are laid: `base`, the platform's, each with what the base
-    /// adds to it, and the recipe's.
+    /// The overlays by name and folder, in the order in which they are laid: `base` and the family's, the platform's, each with
+    /// what the base adds to it, and the recipe's.
     #[must_use]
     pub fn overlays(&self) -> Vec<(String, PathBuf)> {
         let added = |name: &str| self.base.overlays.get(name).into_iter().flatten().map(String::as_str);
-        let shipped = [rules::recipe::BASE_OVERLAY, self.recipe.platform.kind()];
-        let shipped = shipped.into_iter().flat_map(|name| std::iter::once(name).chain(added(name)));
+        let (base, family) = (rules::recipe::BASE_OVERLAY, self.base.family.overlay());
+        let platform = self.recipe.platform.kind();
+        let shipped = [base, family].into_iter().chain(added(base)).chain([platform]).chain(added(platform));
         let shipped = shipped.filter_map(|name| Some((name.to_owned(), self.share.shipped_overlay(name)?)));
         let own = self.recipe.overlays.iter().filter_map(|name| Some((name.clone(), self.share.overlay(name)?)));
         shipped.chain(own).collect()
@@ -193,7 +196,7 @@ impl Loaded {
     #[must_use]
     pub fn values(&self) -> Values<'_> {
         let Recipe { name, version, title, vars, .. } = &self.recipe;
-        Values { name, version, title, base: &self.base.name, vars }
+        Values { name, version, title, base: &self.base.name, kernel_parameters: self.base.kernel_parameters(), vars }
     }
 
     /// The compose projects by name and folder.

@@ -50,8 +50,13 @@ fn apply_presets(sandbox: &Sandbox, tree: &Tree) -> Result<(), Error> {
         }
     }
     for (verb, wanted) in [("disable", false), ("enable", true)] {
-        let which: Vec<&str> =
-            units.iter().filter(|(_, enable)| **enable == wanted).map(|(unit, _)| unit.as_str()).collect();
+        let mut which = Vec::new();
+        for (unit, _) in units.iter().filter(|(_, enable)| **enable == wanted) {
+            // What is not there can't start.
+            if wanted || is_there(tree, unit)? {
+                which.push(unit.as_str());
+            }
+        }
         if !which.is_empty() {
             sandbox.run(&[&["systemctl", "--root=/", "--quiet", verb], which.as_slice()].concat())?;
         }
@@ -71,6 +76,21 @@ fn apply_presets(sandbox: &Sandbox, tree: &Tree) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether the tree has the file of `unit`, or of the template that it is made of.
+fn is_there(tree: &Tree, unit: &str) -> Result<bool, Error> {
+    let template = unit.split_once('@').and_then(|(name, rest)| Some(format!("{name}@.{}", rest.rsplit_once('.')?.1)));
+    for folder in ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"] {
+        for name in [Some(unit), template.as_deref()].into_iter().flatten() {
+            let path = Path::new(folder).join(name);
+            let stat = || tree.find(&path)?.map_or(Ok(None), |place| place.stat());
+            if stat().map_err(Error::io("looking for", &path))?.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The units that a preset file names, and whether each is to be enabled.

@@ -22,8 +22,6 @@ use declared::Declared;
 
 /// Where the exceptions are declared.
 const DECLARATIONS: &str = "overlay.toml";
-/// What the initramfs is made from, besides packages.
-const EARLY: [&str; 2] = ["etc/fstab", "etc/initramfs-tools"];
 
 /// An overlay that can't be used; whoever wrote it can mend that.
 #[derive(Debug, thiserror::Error)]
@@ -131,10 +129,10 @@ impl Overlay {
         Ok(overlay)
     }
 
-    /// The files that must be there before packages are configured, for the initramfs is made from them.
+    /// The files below `paths`, which must be there before packages are configured.
     #[must_use]
-    pub fn early(&self) -> Vec<EarlyFile> {
-        let early = self.entries.iter().filter(|(path, _)| EARLY.iter().any(|start| path.starts_with(start)));
+    pub fn early(&self, paths: &[&str]) -> Vec<EarlyFile> {
+        let early = self.entries.iter().filter(|(path, _)| paths.iter().any(|start| path.starts_with(start)));
         let file = |(path, entry): (&PathBuf, &Entry)| match entry {
             Entry::File { content, .. } => {
                 Some(EarlyFile { path: path.clone(), content: content.clone(), mode: self.mode(path, entry) })

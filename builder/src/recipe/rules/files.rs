@@ -85,15 +85,21 @@ fn bases(recipe: &Recipe, share: &Share) -> Vec<Problem> {
 pub fn base_overlays(base: &Base, share: &Share) -> Vec<Problem> {
     let names = share.overlay_names();
     let at = KeyPath::root().key("overlays");
+    let family = base.family.overlay();
+    let family = share.shipped_overlay(family).is_none().then(|| {
+        Problem::value(KeyPath::root().key("family"), format!("Firstlight's own overlay `{family}` is not found")).hint(
+            format!("let FIRSTLIGHT_SHARE name the folder with Firstlight's `overlays/`; looked in {}", share.places()),
+        )
+    });
     let all = base.overlays.iter().flat_map(|(after, list)| list.iter().enumerate().map(move |one| (after, one)));
-    all.filter(|(_, (_, name))| share.shipped_overlay(name).is_none())
-        .map(|(after, (index, name))| {
-            let near = nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-            Problem::value(at.key(after).item(index), format!("there is no overlay `{name}`"))
-                .label(format!("expected a folder `overlays/{name}`"))
-                .perhaps(near)
-        })
-        .collect()
+    let absent = all.filter(|(_, (_, name))| share.shipped_overlay(name).is_none());
+    let absent = absent.map(|(after, (index, name))| {
+        let near = nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        Problem::value(at.key(after).item(index), format!("there is no overlay `{name}`"))
+            .label(format!("expected a folder `overlays/{name}`"))
+            .perhaps(near)
+    });
+    family.into_iter().chain(absent).collect()
 }
 
 /// Everything that `base` lacks for `recipe`; the problems stand in the recipe.

@@ -19,7 +19,7 @@ struct Fixture(tempfile::TempDir);
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["overlays/base", "overlays/docker", "overlays/extra", "recipes/bases"] {
+        for folder in ["overlays/base", "overlays/deb", "overlays/docker", "overlays/extra", "recipes/bases"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         for folder in ["hello/compose", "hello/image", "hello/empty"] {
@@ -191,7 +191,7 @@ fn the_fixture_itself_is_valid() {
     assert_eq!(loaded.projects(), [("hello".to_owned(), fixture.path("recipes/hello/compose"))]);
     assert_eq!(loaded.packages(), ["systemd", "openssh-server", "linux-image-amd64", "docker.io", "curl"]);
     let overlays: Vec<_> = loaded.overlays().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(overlays, ["base", "docker", "extra"]);
+    assert_eq!(overlays, ["base", "deb", "docker", "extra"]);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_a_base_adds_is_laid_after_what_it_adds_to() {
     fixture.write("recipes/bases/debian-13.toml", &BASE.replace("[boot]\n", added));
     let loaded = fixture.load(None).unwrap_or_else(|error| panic!("{error}"));
     let overlays: Vec<_> = loaded.overlays().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(overlays, ["base", "one", "docker", "two", "extra"]);
+    assert_eq!(overlays, ["base", "deb", "one", "docker", "two", "extra"]);
 }
 
 #[test]

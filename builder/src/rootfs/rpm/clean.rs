@@ -4,11 +4,10 @@ use crate::rootfs::tree::Tree;
 use crate::rootfs::{Error, clean};
 
 /// Logs, locks and caches.
-const LEFT_BEHIND: [&str; 6] = [
+const LEFT_BEHIND: [&str; 5] = [
     // It would have the machine label its files anew, and restart.
     ".autorelabel",
     "run/.autorelabel",
-    "var/lib/rpm/.rpm.lock",
     "var/lib/selinux/*.LOCK",
     "var/log/dnf*",
     "var/log/hawkey.log",

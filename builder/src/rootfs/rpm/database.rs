@@ -33,9 +33,7 @@ impl Database<'_> {
     pub(super) fn settle(&self, tree: &Tree, released: i64, work: &Path) -> Result<(), Error> {
         let headers = self.run(&["rpmdb", "--exportdb"])?;
         let settled = settled(&headers, released).map_err(Error::io("reading rpm's database below", Path::new("/")))?;
-        let folder = PathBuf::from(String::from_utf8_lossy(&self.run(&["rpm", "--eval", "%_dbpath"])?).trim());
-        for name in tree.list(&folder).map_err(Error::io("listing", &folder))? {
-            let path = folder.join(name);
+        for path in self.files(tree)? {
             tree.remove(&path).map_err(Error::io("removing", &path))?;
         }
         let file = work.join("headers");
@@ -51,6 +49,31 @@ impl Database<'_> {
     pub(super) fn verify(&self, solution: &Solution) -> Result<(), Error> {
         let installed = self.run(&["rpm", "--query", "--all", "--noplugins", "--queryformat", INSTALLED])?;
         compare(&String::from_utf8_lossy(&installed), solution)
+    }
+
+    /// Removes what programs that use the database leave beside it, once it is empty: sqlite's journal and its index, and
+    /// rpm's lock.
+    pub(super) fn close(&self, tree: &Tree) -> Result<(), Error> {
+        for path in self.files(tree)? {
+            let ends = |ending| path.as_os_str().as_encoded_bytes().ends_with(ending);
+            if ends(b"-wal")
+                && tree.read(&path).map_err(Error::io("reading", &path))?.is_some_and(|text| !text.is_empty())
+            {
+                let source = std::io::Error::other("it holds what should be in the database by now");
+                return Err(Error::io("closing rpm's database by its journal", &path)(source));
+            }
+            if [b"-wal".as_slice(), b"-shm", b".rpm.lock"].into_iter().any(ends) {
+                tree.remove(&path).map_err(Error::io("removing", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files in the folder that rpm says is its database.
+    fn files(&self, tree: &Tree) -> Result<Vec<PathBuf>, Error> {
+        let folder = PathBuf::from(String::from_utf8_lossy(&self.run(&["rpm", "--eval", "%_dbpath"])?).trim());
+        let names = tree.list(&folder).map_err(Error::io("listing", &folder))?;
+        Ok(names.into_iter().map(|name| folder.join(name)).collect())
     }
 
     fn run(&self, command: &[&str]) -> Result<Vec<u8>, Error> {

@@ -11,6 +11,11 @@ use crate::rootfs::overlay::EarlyFile;
 use crate::rootfs::tree::{Owner, Tree, set_mode};
 use crate::sandbox::Sandbox;
 
+/// What the kernel's scriptlets go by: how its initramfs is made, its boot loader entry, and what else is done with it.
+pub const EARLY: [&str; 4] = ["etc/dracut.conf.d", "etc/kernel", "etc/machine-info", "usr/lib/kernel/install.d"];
+
+/// A machine's id while scriptlets run: without one systemd's would draw one by chance, by which others then name files.
+const MACHINE_ID: (&str, &[u8]) = ("etc/machine-id", b"11111111111111111111111111111111\n");
 /// Where the root folder is seen by the tools.
 const TARGET: &str = "/run/target";
 /// Where the packages are seen; on a tmpfs, so that it leaves no trace.
@@ -54,6 +59,7 @@ pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
     transact(request, &sandbox.log(request.log))?;
     database.settle(&tree, released, request.work)?;
     database.verify(request.solution)?;
+    database.close(&tree)?;
     clean::after_install(&tree)
 }
 
@@ -64,8 +70,9 @@ fn lay_out(request: &Request<'_>, tree: &Tree) -> Result<(), Error> {
         let made = tree.make_folders(path).and_then(|folder| set_mode(folder, mode));
         made.map_err(Error::io("making", path))?;
     }
-    for EarlyFile { path, content, mode } in request.early {
-        tree.write(path, content, *mode, Owner::ROOT).map_err(Error::io("writing", path))?;
+    let early = request.early.iter().map(|file| (file.path.as_path(), file.content.as_slice(), file.mode));
+    for (path, content, mode) in early.chain([(Path::new(MACHINE_ID.0), MACHINE_ID.1, 0o444)]) {
+        tree.write(path, content, mode, Owner::ROOT).map_err(Error::io("writing", path))?;
     }
     Ok(())
 }
