@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::boot_loader::BootLoader;
 use crate::requirements::Requirements;
 
 /// Where the description lies in an image.
@@ -29,6 +30,8 @@ pub struct Appliance {
     pub locked: Timestamp,
     /// The platform behind the gate.
     pub platform: Platform,
+    /// Where the boot loader's parts are installed.
+    pub boot: BootLoader,
     /// What the machine must be.
     pub requirements: Requirements,
 }

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod appliance;
+pub mod boot_loader;
 pub mod check;
 pub mod checks;
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod command;
 pub mod console;
 pub mod document;
 pub mod facts;
+pub mod fat;
 pub mod files;
 pub mod firewall;
 pub mod gate;

@@ -6,7 +6,8 @@ use std::process::Command;
 
 const APPLIANCE: &str = r#"{"name":"hello","version":"1.0","base":"debian-13",
 "os":{"id":"debian","version_id":"VERSION"},"locked":"2020-01-01T00:00:00Z",
-"platform":{"kind":"docker","probe_image":"firstlight/probe:1","projects":["hello"]},"requirements":{}}"#;
+"platform":{"kind":"docker","probe_image":"firstlight/probe:1","projects":["hello"]},
+"boot":{"vendor":"debian","shim":"/lib/shim","mok_manager":"/lib/mm","grub":"/lib/grub","bios_modules":"/lib/modules"},"requirements":{}}"#;
 
 /// What every scenario begins with: empty folders of its own, so that this host's are neither read nor changed.
 const BEGIN: &str = r#"

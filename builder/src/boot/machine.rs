@@ -12,7 +12,7 @@ use firmware_checks::units::{Size, Unit};
 use jiff::Timestamp;
 
 use super::{Accel, Error, Options, channel as report_channel};
-use crate::disk::fat;
+use firmware_checks::fat;
 
 /// The disk of a machine that is tried without a word about its size.
 const DEFAULT_DISK: (u64, Unit) = (16, Unit::GB);

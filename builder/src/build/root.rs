@@ -214,6 +214,7 @@ fn describe(ingredients: &Ingredients<'_>, platform: appliance::Platform) -> App
         os: base.os.clone(),
         locked: ingredients.lock.system.released,
         platform,
+        boot: base.boot.clone(),
         requirements: recipe.requirements.clone(),
     }
 }

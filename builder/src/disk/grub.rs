@@ -7,19 +7,17 @@
 
 use uuid::Uuid;
 
-/// Where the menu lies in the root file system.
-pub const FOLDER: &str = "/boot/firstlight";
+/// The folder of the menu in the root file system.
+const FOLDER: &str = "/boot/firstlight";
 
-/// What GRUB runs before anything else, on the ESP and in the BIOS core image: find the file system with the UUID `root`.
+/// The menu.
+pub const MENU: &str = "/boot/firstlight/grub.cfg";
+
+/// What GRUB runs before anything else, on the ESP and in the BIOS core image: find the file system with the UUID `root`. It
+/// lies beside the menu, as [`firmware_checks::boot_loader::EARLY`], so that the machine can renew both.
 #[must_use]
 pub fn early(root: Uuid) -> String {
     format!("search.fs_uuid {root} root\nset prefix=($root){FOLDER}\n")
-}
-
-/// What lies beside the signed GRUB on the ESP, which does not go on to the menu by itself as the BIOS core image does.
-#[must_use]
-pub fn on_esp(root: Uuid) -> String {
-    format!("{}configfile $prefix/grub.cfg\n", early(root))
 }
 
 /// The menu of a machine named `title`, whose kernels are told `parameters` besides their root.
@@ -70,13 +68,5 @@ mod tests {
         let line = format!("linux ${{links}}vmlinuz root=UUID={root} ro console=ttyS0 gpt\n");
         assert!(menu.contains(&line), "{menu}");
         assert_eq!(menu.matches('{').count(), menu.matches('}').count());
-    }
-
-    #[test]
-    fn the_esp_goes_on_to_the_menu() {
-        let text = on_esp(Uuid::from_u128(1));
-        let expected = "search.fs_uuid 00000000-0000-0000-0000-000000000001 root\n\
-            set prefix=($root)/boot/firstlight\nconfigfile $prefix/grub.cfg\n";
-        assert_eq!(text, expected);
     }
 }

@@ -1,13 +1,12 @@
 //! Lays a root file system onto a disk: partitions, file systems, boot loader.
 //!
 //! One disk boots three ways: UEFI with Secure Boot and without, through shim and the distribution's signed GRUB on the
-//! [`esp`]; and legacy BIOS, through GRUB's core image ([`bios`]). All end in the same menu ([`grub`]) on the root file system.
+//! ESP ([`firmware_checks::boot_loader`]); and legacy BIOS, through GRUB's core image ([`bios`]). All end in the same menu
+//! ([`grub`]) on the root file system.
 
 pub mod bios;
 mod change_times;
-pub mod esp;
 mod ext4;
-pub mod fat;
 pub mod grub;
 pub mod ids;
 mod labels;
@@ -22,6 +21,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use firmware_checks::boot_loader::{EARLY, esp};
+use firmware_checks::fat;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -33,6 +34,7 @@ use crate::image::{Artifact, raw};
 use crate::parallel;
 use crate::recipe::base::Base;
 use crate::recipe::schema;
+use crate::rootfs::tree::Tree;
 use crate::sandbox;
 
 /// Where the data file system is mounted, below the root.
@@ -175,7 +177,9 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
     let ids = Ids::new(spec.identity);
     let root_uuid = ids.file_system(Part::Root.label());
     let policy = labels::policy(root)?;
-    write_menu(root, &grub::menu(spec.title, root_uuid, &spec.base.kernel_parameters()))?;
+    let early = grub::early(root_uuid);
+    let menu = grub::menu(spec.title, root_uuid, &spec.base.kernel_parameters());
+    write_menu(root, &[(EARLY, &early), (grub::MENU, &menu)])?;
     let content = measure(root)?;
     let layout = Layout::new(spec.disk, content)?;
     let settled = times::settle(root, spec.released.as_second());
@@ -190,7 +194,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         time: spec.released,
     };
     let labels = policy.map(|policy| Labels::choose(root, &policy, tools)).transpose()?;
-    let small = || fill_small(spec, &ids, &layout, root, tools, disk.as_file());
+    let small = || fill_small(spec, &ids, &layout, &early, [root, tools], disk.as_file());
     // Each in its own partition; making the root file system takes longer than all the others.
     let (made, grub) = thread::scope(|scope| {
         let others = scope.spawn(|| {
@@ -222,17 +226,19 @@ fn fill_small(
     spec: &Spec<'_>,
     ids: &Ids,
     layout: &Layout,
-    root: &Path,
-    tools: &Path,
+    early: &str,
+    [root, tools]: [&Path; 2],
     disk: &File,
 ) -> Result<bios::Grub, Error> {
-    let root_uuid = ids.file_system(Part::Root.label());
     let fat_volume = |part: Part, label| {
         fat::Volume::format(disk, layout.of(part).range(), label, ids.volume(part.label()), spec.released)
     };
     let wrong = |part| move |source| Error::Fat { part, source };
     let mut esp = fat_volume(Part::Esp, "ESP").map_err(wrong("esp"))?;
-    esp::fill(&mut esp, root, &spec.base.boot, root_uuid)?;
+    let tree = Tree::open(root).map_err(|source| Error::Root { doing: "opening", path: root.to_owned(), source })?;
+    for (path, content) in esp::files(&spec.base.boot, early, &|path| read(&tree, path))? {
+        esp.write_file(&format!("EFI/{path}"), &content).map_err(wrong("esp"))?;
+    }
     esp.finish().map_err(wrong("esp"))?;
     let mut site = fat_volume(Part::Site, SITE_LABEL).map_err(wrong("site"))?;
     for (path, content) in spec.site {
@@ -240,16 +246,24 @@ fn fill_small(
     }
     site.finish().map_err(wrong("site"))?;
     let bios = layout.of(Part::Bios);
-    let grub = bios::Grub::make(tools, root, &spec.base.boot.bios_modules, bios, &grub::early(root_uuid))?;
+    let grub = bios::Grub::make(tools, root, &spec.base.boot, bios, early)?;
     disk.write_all_at(&grub.core, bios.start).map_err(Error::Write)?;
     Ok(grub)
 }
 
-fn write_menu(root: &Path, menu: &str) -> Result<(), Error> {
-    let folder = root.join(grub::FOLDER.trim_start_matches('/'));
-    let path = folder.join("grub.cfg");
-    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, menu));
-    written.map_err(|source| Error::Root { doing: "writing the boot menu", path, source })
+/// The file at `path` in the root file system.
+fn read(tree: &Tree, path: &str) -> io::Result<Vec<u8>> {
+    tree.read(Path::new(path))?.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Writes what GRUB reads of the root file system.
+fn write_menu(root: &Path, files: &[(&str, &str)]) -> Result<(), Error> {
+    for (path, text) in files {
+        let path = root.join(path.trim_start_matches('/'));
+        let written = fs::create_dir_all(path.parent().unwrap_or(root)).and_then(|()| fs::write(&path, text));
+        written.map_err(|source| Error::Root { doing: "writing the boot menu", path, source })?;
+    }
+    Ok(())
 }
 
 /// What the files below `root` take on ext4: whole blocks, one for every link, and for every folder its entries' names in

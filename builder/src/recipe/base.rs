@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use firmware_checks::appliance::OsRelease;
+use firmware_checks::boot_loader::BootLoader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -129,22 +130,6 @@ pub struct Source {
 
 /// What stands for the time in [`Source::snapshot`].
 pub const SNAPSHOT_TIME: &str = "{time}";
-
-/// Where the boot loader's parts lie in the root file system (absolute paths).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BootLoader {
-    /// The folder below `EFI/` in which the signed GRUB looks for its `grub.cfg`, fixed at its build.
-    pub vendor: String,
-    /// shim, signed by Microsoft; becomes `EFI/BOOT/BOOTX64.EFI`.
-    pub shim: String,
-    /// MokManager, signed by the distribution; becomes `mmx64.efi`.
-    pub mok_manager: String,
-    /// GRUB, signed by the distribution; becomes `grubx64.efi`.
-    pub grub: String,
-    /// GRUB's modules for legacy BIOS (`i386-pc`).
-    pub bios_modules: String,
-}
 
 /// What mke2fs must be told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

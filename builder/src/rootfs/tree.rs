@@ -98,12 +98,13 @@ impl Tree {
         }
     }
 
-    /// The content of the file `inside`, through symbolic links; none where there is no such file.
+    /// The content of the file `inside`, through symbolic links; none where there is no such file. Its time of access stays:
+    /// mke2fs may be copying that at the same moment.
     ///
     /// # Errors
-    /// The system call's.
+    /// The system call's, also where the file is neither this user's nor, in a user namespace, one of its ids'.
     pub fn read(&self, inside: &Path) -> io::Result<Option<Vec<u8>>> {
-        let file = match self.resolve(inside, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+        let file = match self.resolve(inside, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOATIME) {
             Ok(file) => file,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -132,12 +133,12 @@ impl Tree {
         self.find(inside)?.map_or(Ok(()), |place| place.remove())
     }
 
-    /// The names in the folder `inside`, sorted; none where it is missing.
+    /// The names in the folder `inside`, sorted; none where it is missing. Its time of access stays, as by [`Self::read`].
     ///
     /// # Errors
-    /// The system call's.
+    /// As [`Self::read`].
     pub fn list(&self, inside: &Path) -> io::Result<Vec<OsString>> {
-        let folder = match self.resolve(inside, OFlag::O_DIRECTORY) {
+        let folder = match self.resolve(inside, OFlag::O_DIRECTORY | OFlag::O_NOATIME) {
             Ok(folder) => folder,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -317,6 +318,21 @@ mod tests {
         assert_eq!(fs::read(root.path().join("usr/lib/file")).unwrap(), b"x");
         assert!(tree.write(Path::new("absolute/new"), b"x", 0o644, Owner::ROOT).is_err());
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_read_and_listed_looks_as_if_it_was_not() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "content").unwrap();
+        let long_ago = nix::sys::time::TimeSpec::new(1_000, 0);
+        let (tree, no_follow) = (Tree::open(root.path()).unwrap(), nix::sys::stat::UtimensatFlags::NoFollowSymlink);
+        for path in [root.path().join("file"), root.path().to_owned()] {
+            nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, &path, &long_ago, &long_ago, no_follow).unwrap();
+        }
+        assert_eq!(tree.read(Path::new("file")).unwrap().unwrap(), b"content");
+        assert_eq!(tree.list(Path::new("")).unwrap(), ["file"]);
+        let atime = |path: &Path| std::os::unix::fs::MetadataExt::atime(&fs::metadata(path).unwrap());
+        assert_eq!([atime(&root.path().join("file")), atime(root.path())], [1_000, 1_000]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use firmware_checks::appliance::{Appliance, OsRelease, Platform};
+use firmware_checks::boot_loader::BootLoader;
 use firmware_checks::check::{Phase, State};
 use firmware_checks::checks::{run, tls};
 use firmware_checks::facts::Machine;
@@ -45,6 +46,7 @@ fn appliance(recipe: Option<&Recipe>, requirements: Requirements) -> Appliance {
         os: OsRelease { id: String::new(), version_id: String::new() },
         locked: Timestamp::UNIX_EPOCH,
         platform: Platform::Docker { probe_image: String::new(), projects: Vec::new() },
+        boot: BootLoader::default(),
         requirements,
     }
 }

@@ -10,7 +10,7 @@ pub use template::template;
 
 use std::path::PathBuf;
 
-use crate::disk::fat;
+use firmware_checks::fat;
 
 /// A site configuration could not be put into an image. The image is as it was, unless writing to it failed midway.
 #[derive(Debug, thiserror::Error)]

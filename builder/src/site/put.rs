@@ -11,7 +11,7 @@ use gpt::GptConfig;
 use jiff::Timestamp;
 
 use super::Error;
-use crate::disk::fat::Volume;
+use firmware_checks::fat::Volume;
 
 /// The name of the partition in the GPT.
 const PARTITION: &str = "site";

@@ -249,6 +249,7 @@ mod tests {
                 os: OsRelease { id: "debian".to_owned(), version_id: "13".to_owned() },
                 locked: Timestamp::UNIX_EPOCH,
                 platform: Platform::Docker { probe_image: String::new(), projects: Vec::new() },
+                boot: crate::boot_loader::BootLoader::sample(),
                 requirements: crate::requirements::Requirements::default(),
             },
             site: None,

@@ -199,6 +199,7 @@ pub(crate) fn appliance(requirements: &Requirements) -> Appliance {
         os: OsRelease { id: "debian".to_owned(), version_id: "13".to_owned() },
         locked: "2026-11-20T00:00:00Z".parse().unwrap(),
         platform: Platform::Docker { probe_image: "probe".to_owned(), projects: Vec::new() },
+        boot: crate::boot_loader::BootLoader::sample(),
         requirements: requirements.clone(),
     }
 }

@@ -16,6 +16,7 @@ pub fn appliance(ports: Vec<Port>) -> Appliance {
         os: OsRelease { id: "debian".into(), version_id: "13".into() },
         locked: jiff::Timestamp::UNIX_EPOCH,
         platform: Platform::Docker { probe_image: "probe".into(), projects: vec![] },
+        boot: crate::boot_loader::BootLoader::sample(),
         requirements: Requirements { ports, ..Requirements::default() },
     }
 }

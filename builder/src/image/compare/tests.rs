@@ -8,11 +8,11 @@ use firmware_checks::units::{Size, Unit};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::*;
-use crate::disk::fat::Volume;
 use crate::disk::ids::Ids;
 use crate::disk::layout::{Content, Layout, Part};
 use crate::disk::table as written;
 use crate::recipe::schema;
+use firmware_checks::fat::Volume;
 
 const HELLO: &[u8] = b"hello, world\n";
 

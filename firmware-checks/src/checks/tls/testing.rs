@@ -167,6 +167,7 @@ pub fn appliance() -> Appliance {
         os: OsRelease { id: "debian".into(), version_id: "13".into() },
         locked: Timestamp::UNIX_EPOCH,
         platform: Platform::Docker { probe_image: String::new(), projects: Vec::new() },
+        boot: crate::boot_loader::BootLoader::sample(),
         requirements: Requirements { tls: Some(Tls::default()), ..Requirements::default() },
     }
 }
