@@ -21,6 +21,7 @@ pub mod files;
 pub mod firewall;
 pub mod gate;
 pub mod machine;
+pub mod ordered;
 pub mod report;
 pub mod requirements;
 pub mod site;

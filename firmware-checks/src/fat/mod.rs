@@ -2,8 +2,11 @@
 //!
 //! A [`Volume`] works in memory; the file changes when [`Volume::finish`] is called, and only where bytes differ.
 
+mod geometry;
 mod region;
 mod repair;
+mod sweep;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +20,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::region::Region;
+
+pub use self::switch::switch_folder;
 
 /// The smallest size in bytes that is formatted as FAT32: with clusters of 512 bytes it has the 65,525 clusters
 /// below which the specification calls a file system FAT16, and some to spare.

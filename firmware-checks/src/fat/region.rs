@@ -6,6 +6,10 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use crate::ordered::Write as Change;
+
+/// What a disk promises to write whole, in bytes.
+pub(super) const SECTOR: u64 = 512;
 /// Bytes per page. fatfs reads and writes a few bytes at a time; a page makes one system call of a thousand.
 const PAGE: u64 = 4096;
 
@@ -21,7 +25,8 @@ pub(super) struct Region {
 #[derive(Debug)]
 struct Page {
     data: Vec<u8>,
-    changed: bool,
+    /// What the file has there, where that may differ.
+    old: Option<Vec<u8>>,
 }
 
 impl Region {
@@ -40,18 +45,36 @@ impl Region {
         self.range.end - self.range.start
     }
 
-    /// Writes every changed page whose bytes differ from the file's, so that holes stay holes.
+    /// Writes every sector that differs from the file's, so that holes stay holes.
     pub(super) fn write_back(&mut self) -> io::Result<()> {
-        for (number, page) in self.pages.iter_mut().filter(|(_, page)| page.changed) {
-            let offset = self.range.start + number * PAGE;
-            let mut old = vec![0; page.data.len()];
-            self.file.read_exact_at(&mut old, offset)?;
-            if old != page.data {
-                self.file.write_all_at(&page.data, offset)?;
+        let changes = self.take_changes(|_| true);
+        changes.iter().try_for_each(|write| self.file.write_all_at(&write.bytes, write.offset))
+    }
+
+    /// The sectors that were changed, of those whose offset in the region is `wanted`, as writes to the file, which from now on is
+    /// taken to have them.
+    pub(super) fn take_changes(&mut self, wanted: impl Fn(u64) -> bool) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for (number, page) in &mut self.pages {
+            let Some(old) = &mut page.old else { continue };
+            let starts = (number * PAGE..).step_by(SECTOR as usize);
+            let sectors = page.data.chunks(SECTOR as usize).zip(old.chunks_mut(SECTOR as usize));
+            for (start, (new, old)) in starts.zip(sectors).filter(|(_, (new, old))| new != old) {
+                if !wanted(start) {
+                    continue;
+                }
+                old.copy_from_slice(new);
+                let offset = self.range.start + start;
+                match changes.last_mut() {
+                    Some(last) if last.offset + last.bytes.len() as u64 == offset => last.bytes.extend_from_slice(new),
+                    _ => changes.push(Change { offset, bytes: new.to_vec() }),
+                }
             }
-            page.changed = false;
+            if *old == page.data {
+                page.old = None;
+            }
         }
-        Ok(())
+        changes
     }
 
     /// The page at the position, how far into it the position is, and how much of `wanted` bytes it can serve.
@@ -64,7 +87,7 @@ impl Region {
             std::collections::btree_map::Entry::Vacant(slot) => {
                 let mut data = vec![0; size];
                 self.file.read_exact_at(&mut data, self.range.start + start)?;
-                slot.insert(Page { data, changed: false })
+                slot.insert(Page { data, old: None })
             }
         };
         let into = usize::try_from(self.position - start).map_err(io::Error::other)?;
@@ -90,8 +113,8 @@ impl Write for Region {
             return Ok(0);
         }
         let (page, into, count) = self.here(buffer.len())?;
+        page.old.get_or_insert_with(|| page.data.clone());
         page.data[into..into + count].copy_from_slice(&buffer[..count]);
-        page.changed = true;
         self.position += count as u64;
         Ok(count)
     }

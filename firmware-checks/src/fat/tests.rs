@@ -10,7 +10,7 @@ fn time() -> Timestamp {
 }
 
 /// Asserts that `fsck.vfat -n` has nothing to say about the bytes `range` of `file`.
-fn assert_clean(file: &File, range: Range<u64>) {
+pub(super) fn assert_clean(file: &File, range: Range<u64>) {
     let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
     file.read_exact_at(&mut bytes, range.start).unwrap();
     let copy = tempfile::NamedTempFile::new().unwrap();

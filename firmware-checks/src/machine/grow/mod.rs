@@ -26,6 +26,8 @@ use std::process::Command;
 use self::place::Place;
 use self::table::{Copy, PRIMARY};
 
+use crate::ordered::{self, Write};
+
 pub use self::table::Geometry;
 
 /// The name of the partition that grows (`PARTLABEL`).
@@ -111,13 +113,6 @@ pub struct Grown {
     pub size: u64,
 }
 
-/// Bytes to be written to the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Write {
-    offset: u64,
-    bytes: Vec<u8>,
-}
-
 /// What has to be written, and the partition as it will then be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
@@ -142,7 +137,7 @@ pub fn grow() -> Result<Grown, Error> {
     };
     let geometry = place::geometry(&disk).map_err(told("asking the size of"))?;
     let plan = plan(&disk, geometry, &place.disk)?;
-    let table_written = apply(&disk, &plan).map_err(told("writing the partition table of"))?;
+    let table_written = ordered::apply(&disk, &plan.groups).map_err(told("writing the partition table of"))?;
     let partition = place.partition(plan.number)?;
     if partition.size != plan.size {
         let told = told("telling the kernel the new size of the last partition of");
@@ -208,17 +203,6 @@ fn needed(disk: &File, writes: Vec<Write>) -> io::Result<Vec<Write>> {
         }
     }
     Ok(needed)
-}
-
-/// Writes what `plan` says, each group durable before the next begins. Says whether there was anything to write.
-fn apply(disk: &File, plan: &Plan) -> io::Result<bool> {
-    for group in plan.groups.iter().filter(|group| !group.is_empty()) {
-        for write in group {
-            disk.write_all_at(&write.bytes, write.offset)?;
-        }
-        disk.sync_data()?;
-    }
-    Ok(plan.groups.iter().any(|group| !group.is_empty()))
 }
 
 /// Grows the mounted ext4 on `device` to the partition's size; one that has that size already stays as it is.

@@ -6,6 +6,7 @@ use gpt::partition::Partition;
 use gpt::partition_types::{BASIC, BIOS, EFI, LINUX_FS, LINUX_HOME};
 
 use super::*;
+use crate::ordered::cuts::{sectors, survivors};
 
 const MIB: u64 = 1 << 20;
 const OLD: u64 = 16 * MIB;
@@ -47,7 +48,7 @@ fn image(sector: u64, size: u64, last: &str) -> tempfile::NamedTempFile {
 fn boot(image: &Path, sector: u64) -> Result<bool, Error> {
     let disk = OpenOptions::new().read(true).write(true).open(image).unwrap();
     let plan = plan(&disk, geometry(&disk, sector), image)?;
-    Ok(apply(&disk, &plan).unwrap())
+    Ok(ordered::apply(&disk, &plan.groups).unwrap())
 }
 
 /// What a kernel with `gpt` on its command line makes of the disk, by another implementation than ours: the primary table,
@@ -150,38 +151,6 @@ fn without_any_table_nothing_is_written() {
     assert!(error.contains("no valid partition table") && error.contains("sectors of 512 bytes"), "{error}");
 }
 
-/// The writes of one group, sector by sector.
-fn sectors(group: &[Write], sector: u64) -> Vec<(u64, Vec<u8>)> {
-    let size = usize::try_from(sector).unwrap();
-    let of = |write: &Write| {
-        let offsets = (write.offset..).step_by(size);
-        offsets.zip(write.bytes.chunks(size).map(<[u8]>::to_vec)).collect::<Vec<_>>()
-    };
-    group.iter().flat_map(of).collect()
-}
-
-/// Which of `count` unsynced sectors reached the disk before the power went: every prefix, every suffix, each one missing, each one
-/// alone, and many arbitrary choices.
-fn survivors(count: usize) -> Vec<Vec<bool>> {
-    let mut all: Vec<Vec<bool>> = Vec::new();
-    for at in 0..=count {
-        all.push((0..count).map(|index| index < at).collect());
-        all.push((0..count).map(|index| index >= at).collect());
-        all.push((0..count).map(|index| index != at).collect());
-        all.push((0..count).map(|index| index == at).collect());
-    }
-    let mut state = 1_u64;
-    for _ in 0..100 {
-        let mut choice = Vec::new();
-        for _ in 0..count {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            choice.push(state >> 63 == 1);
-        }
-        all.push(choice);
-    }
-    all
-}
-
 #[test]
 fn a_power_cut_at_any_moment_leaves_a_table_and_the_next_boot_ends_as_an_undisturbed_one() {
     for sector in [512, 4096] {
@@ -199,8 +168,8 @@ fn a_power_cut_at_any_moment_leaves_a_table_and_the_next_boot_ends_as_an_undistu
                 write_edges(fresh.as_file(), &before);
                 let synced = plan.groups[..group].iter().flat_map(|group| sectors(group, sector));
                 let unsynced = sectors(&plan.groups[group], sector).into_iter().zip(&survived);
-                for (offset, bytes) in synced.chain(unsynced.filter(|(_, kept)| **kept).map(|(write, _)| write)) {
-                    fresh.as_file().write_all_at(&bytes, offset).unwrap();
+                for write in synced.chain(unsynced.filter(|(_, kept)| **kept).map(|(write, _)| write)) {
+                    fresh.as_file().write_all_at(&write.bytes, write.offset).unwrap();
                 }
                 let found =
                     seen(fresh.path(), sector).unwrap_or_else(|| panic!("group {group}, {survived:?}: no table"));
