@@ -160,9 +160,9 @@ fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The sector at which the boot code in `first`, the disk's first sector, expects the core image.
+/// The sector at which the boot code in `first`, the disk's first sector (or at least its [`CODE`]), expects the core image.
 #[must_use]
-pub fn core_of(first: &[u8; SECTOR as usize]) -> u64 {
+pub fn core_of(first: &[u8]) -> u64 {
     let mut sector = [0; 8];
     sector.copy_from_slice(&first[KERNEL_SECTOR..KERNEL_SECTOR + 8]);
     u64::from_le_bytes(sector)

@@ -1,6 +1,7 @@
 //! The catalogue: one file for each thing that is looked at, each with the checks that look at it.
 
 pub mod admin;
+pub mod boot;
 pub mod clock;
 pub mod container;
 pub mod cpu;
@@ -26,6 +27,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         memory::CHECKS,
         disk::CHECKS,
         firmware::CHECKS,
+        boot::CHECKS,
         os::CHECKS,
         clock::CHECKS,
         network::CHECKS,

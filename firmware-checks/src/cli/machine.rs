@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
+use crate::appliance::Appliance;
 use crate::machine::grow::{self, Error};
+use crate::machine::renew::{self, Renewed};
 use crate::machine::{compose, images, ssh_keys};
 
 /// Prepare this machine; the boot does it by itself.
@@ -19,6 +21,12 @@ enum Action {
     Grow,
     /// Make the machine's SSH host keys where they are not there whole. Safe to repeat, and to interrupt.
     SshKeys,
+    /// Bring the ESP and the BIOS boot partition to the boot loader of the installed packages. Safe to repeat, and to interrupt.
+    RenewBootLoader {
+        /// Wait while packages are being changed.
+        #[arg(long)]
+        wait: bool,
+    },
     /// Load the appliance's own container images where Docker does not have them whole. Safe to repeat, and to interrupt.
     LoadImages,
     /// After a compose project has failed to start: take it down and start Docker anew, once in each boot. Does nothing
@@ -38,6 +46,7 @@ impl Machine {
         match self.action {
             Action::Grow => grow(),
             Action::SshKeys => ssh_keys(),
+            Action::RenewBootLoader { wait } => renew_boot_loader(wait),
             Action::LoadImages => load_images(),
             Action::MendCompose { name } => mend_compose(&name),
         }
@@ -64,6 +73,23 @@ fn ssh_keys() -> anyhow::Result<Outcome> {
         println!("made the SSH host key of kind {kind}");
     }
     Ok(Outcome::Done)
+}
+
+fn renew_boot_loader(wait: bool) -> anyhow::Result<Outcome> {
+    let appliance = Appliance::load(std::path::Path::new("/"))?;
+    let Renewed { record, written } = renew::renew(&appliance.boot, wait)?;
+    let mut outcome = Outcome::Done;
+    for (name, part) in [("esp", record.esp), ("bios", record.bios)] {
+        match part {
+            Ok(_) if written.contains(&name) => println!("{name}: renewed and read back"),
+            Ok(_) => println!("{name}: as it should be"),
+            Err(reason) => {
+                eprintln!("error: {name}: {reason}");
+                outcome = Outcome::NotReady;
+            }
+        }
+    }
+    Ok(outcome)
 }
 
 fn load_images() -> anyhow::Result<Outcome> {

@@ -1,6 +1,8 @@
-//! The few things that a first boot must do before anything can be judged.
+//! The few things that a first boot must do before anything can be judged, and the renewal of the boot loader.
 
 pub mod compose;
 pub mod grow;
 pub mod images;
+pub mod place;
+pub mod renew;
 pub mod ssh_keys;

@@ -11,7 +11,7 @@
 //!
 //! The sector with the boot code is never written: the protective MBR covers a disk of any size.
 
-mod place;
+mod kernel;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,9 +23,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use self::place::Place;
 use self::table::{Copy, PRIMARY};
-
+use super::place::{self, Place};
 use crate::ordered::{self, Write};
 
 pub use self::table::Geometry;
@@ -48,12 +47,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The root file system lies on no partition.
-    #[error("the root file system ({found}) lies on no partition of a disk: nothing was grown")]
-    NoPartition {
-        /// The device, by its numbers.
-        found: String,
-    },
+    /// The disk was not found.
+    #[error("{0}: nothing was grown")]
+    Place(#[from] place::Error),
     /// Neither table is valid.
     #[error(
         "{disk}: no valid partition table, neither at its beginning nor at its end ({sectors} sectors of {sector} bytes): \
@@ -135,13 +131,13 @@ pub fn grow() -> Result<Grown, Error> {
         let path = place.disk.clone();
         move |source| Error::Io { doing, path, source }
     };
-    let geometry = place::geometry(&disk).map_err(told("asking the size of"))?;
+    let geometry = kernel::geometry(&disk).map_err(told("asking the size of"))?;
     let plan = plan(&disk, geometry, &place.disk)?;
     let table_written = ordered::apply(&disk, &plan.groups).map_err(told("writing the partition table of"))?;
     let partition = place.partition(plan.number)?;
     if partition.size != plan.size {
         let told = told("telling the kernel the new size of the last partition of");
-        place::tell_kernel(disk.as_fd(), plan.number, plan.start, plan.size).map_err(told)?;
+        kernel::tell_kernel(disk.as_fd(), plan.number, plan.start, plan.size).map_err(told)?;
     }
     grow_file_system(&partition.device)?;
     Ok(Grown { disk: place.disk, table_written, size: plan.size })
@@ -208,7 +204,7 @@ fn needed(disk: &File, writes: Vec<Write>) -> io::Result<Vec<Write>> {
 /// Grows the mounted ext4 on `device` to the partition's size; one that has that size already stays as it is.
 fn grow_file_system(device: &Path) -> Result<(), Error> {
     let told = |reason: String| Error::FileSystem { device: device.to_owned(), reason };
-    if !place::is_mounted(Path::new("/"), device).map_err(|error| told(error.to_string()))? {
+    if !kernel::is_mounted(Path::new("/"), device).map_err(|error| told(error.to_string()))? {
         return Err(told(
             "it is not mounted; the partition has been grown, the file system will be at the next boot".to_owned(),
         ));

@@ -1,16 +1,40 @@
 //! Which disk the machine runs from, and what the kernel knows about its partitions (sysfs, `Documentation/ABI/stable/sysfs-block`).
 
-use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
-use nix::sys::stat::{major, makedev, minor};
+use nix::sys::stat::{major, minor};
 
-use super::Error;
-use super::table::Geometry;
+/// The disk that the machine runs from, or a partition of it, was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel could not be asked.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The root file system lies on no partition.
+    #[error("the root file system ({found}) lies on no partition of a disk")]
+    NoPartition {
+        /// The device, by its numbers.
+        found: String,
+    },
+    /// There is no such partition.
+    #[error("{disk} has no partition {wanted}")]
+    Unknown {
+        /// The disk.
+        disk: PathBuf,
+        /// Its number or its name.
+        wanted: String,
+    },
+}
 
 /// A disk in sysfs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +50,8 @@ pub(super) struct Place {
 pub(super) struct Known {
     /// Its device node.
     pub device: PathBuf,
+    /// Its first byte on the disk.
+    pub start: u64,
     /// Its length in bytes.
     pub size: u64,
 }
@@ -50,18 +76,36 @@ impl Place {
 
     /// The partition with the number `number`.
     pub(super) fn partition(&self, number: u32) -> Result<Known, Error> {
-        let told = |source| Error::Io { doing: "looking for the last partition in", path: self.folder.clone(), source };
+        let number = number.to_string();
+        self.find(&number, |folder| {
+            fs::read_to_string(folder.join("partition")).is_ok_and(|text| text.trim() == number)
+        })
+    }
+
+    /// The partition with the name `label` in the table (`PARTLABEL`).
+    pub(super) fn named(&self, label: &str) -> Result<Known, Error> {
+        let line = format!("PARTNAME={label}");
+        let found = |folder: &Path| {
+            fs::read_to_string(folder.join("uevent")).is_ok_and(|text| text.lines().any(|one| one == line))
+        };
+        self.find(&format!("`{label}`"), found)
+    }
+
+    fn find(&self, wanted: &str, is_wanted: impl Fn(&Path) -> bool) -> Result<Known, Error> {
+        let told = |source| Error::Io { doing: "looking for a partition in", path: self.folder.clone(), source };
         for entry in fs::read_dir(&self.folder).map_err(told)? {
             let folder = entry.map_err(told)?.path();
-            let found = fs::read_to_string(folder.join("partition")).unwrap_or_default();
-            if found.trim().parse() == Ok(number) {
-                let size = fs::read_to_string(folder.join("size")).map_err(told)?;
-                let sectors: u64 = size.trim().parse().map_err(|_| told(io::Error::other("`size` is no number")))?;
+            if folder.join("partition").exists() && is_wanted(&folder) {
                 // sysfs counts in 512 bytes, whatever the disk's sectors are.
-                return Ok(Known { device: node(&folder)?, size: sectors * 512 });
+                let bytes = |file: &str| {
+                    let text = fs::read_to_string(folder.join(file)).map_err(told)?;
+                    let sectors = text.trim().parse::<u64>().map_err(|error| told(io::Error::other(error)))?;
+                    Ok(sectors * 512)
+                };
+                return Ok(Known { device: node(&folder)?, start: bytes("start")?, size: bytes("size")? });
             }
         }
-        Err(told(io::Error::new(io::ErrorKind::NotFound, format!("the kernel knows no partition {number}"))))
+        Err(Error::Unknown { disk: self.disk.clone(), wanted: wanted.to_owned() })
     }
 }
 
@@ -74,83 +118,10 @@ fn node(folder: &Path) -> Result<PathBuf, Error> {
     name.map(|name| Path::new("/dev").join(name)).ok_or_else(|| told(io::Error::other("it has no DEVNAME")))
 }
 
-/// Whether a file system on `device` is mounted, by `proc_pid_mountinfo(5)` below `root`.
-pub(super) fn is_mounted(root: &Path, device: &Path) -> io::Result<bool> {
-    let number = fs::metadata(device)?.rdev();
-    let mounts = fs::read_to_string(root.join("proc/self/mountinfo"))?;
-    Ok(mounts.lines().filter_map(|line| line.split(' ').nth(2)).filter_map(numbers).any(|found| found == number))
-}
-
-fn numbers(text: &str) -> Option<u64> {
-    let (major, minor) = text.split_once(':')?;
-    Some(makedev(major.parse().ok()?, minor.parse().ok()?))
-}
-
-nix::ioctl_read_bad!(
-    /// `BLKSSZGET`: bytes per logical sector.
-    logical_sector,
-    nix::request_code_none!(0x12, 104),
-    libc::c_int
-);
-nix::ioctl_write_ptr_bad!(
-    /// `BLKPG`: changes what the kernel knows about a partition, without writing to the disk.
-    blkpg,
-    nix::request_code_none!(0x12, 105),
-    BlkpgRequest
-);
-
-/// `struct blkpg_ioctl_arg` of `linux/blkpg.h`.
-#[repr(C)]
-pub struct BlkpgRequest {
-    op: libc::c_int,
-    flags: libc::c_int,
-    datalen: libc::c_int,
-    data: *const BlkpgPartition,
-}
-
-/// `struct blkpg_partition` of `linux/blkpg.h`: bytes, and names that the kernel ignores.
-#[repr(C)]
-pub struct BlkpgPartition {
-    start: libc::c_longlong,
-    length: libc::c_longlong,
-    number: libc::c_int,
-    names: [u8; 128],
-}
-
-/// `BLKPG_RESIZE_PARTITION` of `linux/blkpg.h`.
-const RESIZE: libc::c_int = 3;
-
-/// The size of the disk `disk`.
-#[allow(unsafe_code)]
-pub(super) fn geometry(disk: &File) -> io::Result<Geometry> {
-    let mut sector: libc::c_int = 0;
-    // SAFETY: BLKSSZGET stores one int; `sector` is one, and outlives the call.
-    unsafe { logical_sector(disk.as_fd().as_raw_fd(), &raw mut sector) }?;
-    let sector = u64::try_from(sector).ok().filter(|sector| *sector >= 512);
-    let sector = sector.ok_or_else(|| io::Error::other("its sectors have no valid size"))?;
-    let mut end = disk;
-    Ok(Geometry { sector, sectors: end.seek(SeekFrom::End(0))? / sector })
-}
-
-/// Tells the kernel that the partition `number` of `disk`, which begins at the byte `start`, has `size` bytes. It may be mounted.
-#[allow(unsafe_code)]
-pub(super) fn tell_kernel(disk: BorrowedFd<'_>, number: u32, start: u64, size: u64) -> io::Result<()> {
-    let partition = BlkpgPartition {
-        start: i64::try_from(start).map_err(io::Error::other)?,
-        length: i64::try_from(size).map_err(io::Error::other)?,
-        number: i32::try_from(number).map_err(io::Error::other)?,
-        names: [0; 128],
-    };
-    let datalen = i32::try_from(size_of::<BlkpgPartition>()).map_err(io::Error::other)?;
-    let request = BlkpgRequest { op: RESIZE, flags: 0, datalen, data: &raw const partition };
-    // SAFETY: the kernel only reads `request` and the `partition` it points to; both outlive the call and are laid out as in
-    // linux/blkpg.h.
-    unsafe { blkpg(disk.as_raw_fd(), &raw const request) }?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use nix::sys::stat::makedev;
+
     use super::*;
 
     /// A sysfs with the disk `disk` and its partitions 4 and 5, `names`.
@@ -162,7 +133,10 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("partition"), format!("{number}\n")).unwrap();
             fs::write(folder.join("size"), "131072\n").unwrap();
-            fs::write(folder.join("uevent"), format!("MAJOR=259\nDEVNAME={name}\nDEVTYPE=partition\n")).unwrap();
+            fs::write(folder.join("start"), "2048\n").unwrap();
+            let event =
+                format!("MAJOR=259\nDEVNAME={name}\nDEVTYPE=partition\nPARTN={number}\nPARTNAME=part{number}\n");
+            fs::write(folder.join("uevent"), event).unwrap();
         }
         fs::write(folder.join("uevent"), format!("MAJOR=259\nDEVNAME={disk}\nDEVTYPE=disk\n")).unwrap();
         fs::create_dir_all(sys.path().join("dev/block")).unwrap();
@@ -186,8 +160,10 @@ mod tests {
             let place = Place::of(sys.path(), makedev(259, 4)).unwrap();
             assert_eq!(place.disk, Path::new("/dev").join(disk));
             let known = place.partition(5).unwrap();
-            assert_eq!(known, Known { device: Path::new("/dev").join(names[1]), size: 64 << 20 });
-            assert!(place.partition(6).unwrap_err().to_string().contains("knows no partition 6"));
+            assert_eq!(known, Known { device: Path::new("/dev").join(names[1]), start: 1 << 20, size: 64 << 20 });
+            assert_eq!(place.named("part5").unwrap(), known);
+            assert!(place.partition(6).unwrap_err().to_string().contains("has no partition 6"));
+            assert!(place.named("part").unwrap_err().to_string().contains("has no partition `part`"));
         }
     }
 
@@ -199,10 +175,5 @@ mod tests {
             let numbers = format!("({}:{})", major(device), minor(device));
             assert!(error.contains(&numbers), "{error}");
         }
-    }
-
-    #[test]
-    fn the_request_is_laid_out_as_the_kernel_has_it() {
-        assert_eq!((size_of::<BlkpgPartition>(), size_of::<BlkpgRequest>()), (152, 24));
     }
 }
