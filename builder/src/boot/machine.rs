@@ -178,7 +178,7 @@ fn recorded_drive(id: &str, overlay: &Path, log: &Path) -> Result<Vec<String>, E
     let nodes = [
         format!("driver=file,node-name={id}-file,filename={overlay},cache.no-flush=on"),
         format!("driver=qcow2,node-name={id}-disk,file={id}-file"),
-        format!("driver=file,node-name={id}-log,filename={log}"),
+        format!("driver=file,node-name={id}-log,filename={log},cache.no-flush=on"),
         format!("driver=blklogwrites,node-name={id},file={id}-disk,log={id}-log"),
     ];
     Ok(nodes.into_iter().flat_map(|node| ["-blockdev".to_owned(), node]).collect())
