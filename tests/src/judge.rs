@@ -24,6 +24,14 @@ pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What `debugfs` says to `request` about the ext4 in the file `root`.
+///
+/// # Errors
+/// As [`run`].
+pub fn debugfs(root: &Path, request: &str) -> Result<String> {
+    run("debugfs", &["-R", request, &root.display().to_string()])
+}
+
 /// The bytes of `image` that its partition labelled `label` has.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod certificates;
+pub mod drivers;
 pub mod guest;
 pub mod image;
 pub mod judge;

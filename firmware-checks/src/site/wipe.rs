@@ -15,11 +15,7 @@ use super::bundle::Bundle;
 pub fn imported(folder: &Path, kept: &Bundle) -> io::Result<bool> {
     for name in FILES {
         match File::open(folder.join(name)) {
-            Ok(file) => {
-                if !remnant(&readable(file), kept.content(name)) {
-                    return Ok(false);
-                }
-            }
+            Ok(file) if !remnant(&readable(&file), kept.content(name)) => return Ok(false),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }

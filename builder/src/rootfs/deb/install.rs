@@ -25,7 +25,8 @@ use crate::sandbox::Sandbox;
 /// Where the packages are seen inside; on a tmpfs, so that it leaves no trace.
 const DEBS: &str = "/run/firstlight/debs";
 /// What the initramfs is made from, besides packages.
-pub const EARLY: [&str; 2] = ["etc/fstab", "etc/initramfs-tools"];
+pub const EARLY: [&str; 4] =
+    ["etc/default/amd64-microcode", "etc/default/intel-microcode", "etc/fstab", "etc/initramfs-tools"];
 const APT_PARTIAL: [&str; 2] = ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
 const UPDATE_INITRAMFS: &str = "usr/sbin/update-initramfs";
 const POLICY: &str = "usr/sbin/policy-rc.d";
