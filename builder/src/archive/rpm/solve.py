@@ -1,8 +1,8 @@
 """Which packages dnf would install on an empty system.
 
-Usage: solve.py REQUEST. REQUEST is JSON: `names`, `recommends`, `release`, `architecture`, `repositories` (folders), `scratch` (a
-folder to be made). The answer on standard output is one line of JSON: `packages`, each with the place
-of its repository in the list, or `refused`, why there is no way. No network, no configuration and no rpm database of the
+Usage: solve.py REQUEST. REQUEST is JSON: `names`, `recommends`, `release`, `architecture`, `repositories` (each `id` and `folder`), `scratch` (a
+folder to be made). The answer on standard output is one line of JSON: `packages`, each with the id
+of its repository, or `refused`, why there is no way. No network, no configuration and no rpm database of the
 system counts.
 """
 
@@ -28,8 +28,8 @@ def open_base(request):
     conf.best = True
     conf.install_weak_deps = request["recommends"]
     conf.plugins = False
-    for number, folder in enumerate(request["repositories"]):
-        base.repos.add_new_repo("repository%d" % number, conf, baseurl=["file://" + folder], skip_if_unavailable=False)
+    for one in request["repositories"]:
+        base.repos.add_new_repo(one["id"], conf, baseurl=["file://" + one["folder"]], skip_if_unavailable=False)
     base.fill_sack(load_system_repo=False)
     return base
 
@@ -44,7 +44,7 @@ def choose(request):
         return {"refused": str(error)}
     packages = [
         {
-            "repository": int(package.reponame[len("repository"):]),
+            "repository": package.reponame,
             "name": package.name,
             "version": package.evr,
             "architecture": package.arch,

@@ -5,6 +5,7 @@
 //! verifies anything: that was done when the archive was opened, and its answer is only accepted as far as it names
 //! packages of these indices.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,8 +54,14 @@ struct Request<'a> {
     recommends: bool,
     release: &'a str,
     architecture: &'a str,
-    repositories: Vec<String>,
+    repositories: Vec<Named>,
     scratch: &'a str,
+}
+
+#[derive(Serialize)]
+struct Named {
+    id: String,
+    folder: String,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +75,7 @@ enum Answer {
 /// A package as dnf names it.
 #[derive(Debug, Deserialize)]
 struct Chosen {
-    repository: usize,
+    repository: String,
     name: String,
     version: String,
     architecture: String,
@@ -95,7 +102,9 @@ fn solve_with(
         recommends: wanted.recommends,
         release: &archive.release,
         architecture: &archive.architecture,
-        repositories: (0..archive.repositories.len()).map(|number| format!("{inside}/{number}")).collect(),
+        repositories: (0..archive.repositories.len())
+            .map(|number| Named { id: id(archive, number), folder: format!("{inside}/{number}") })
+            .collect(),
         scratch,
     };
     let output = run(&prepare(archive, &request)?)?;
@@ -160,18 +169,40 @@ fn file(kind: &str, index: &Index) -> String {
     format!("repodata/{kind}.{form}{}", index.suffix())
 }
 
+/// What a repository is called for dnf, which takes letters, digits and `-_.:`, and names it where it explains itself.
+fn id(archive: &Archive, number: usize) -> String {
+    let plain = |number: usize| {
+        archive.repositories[number].name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
+    };
+    let name = plain(number);
+    if (0..number).any(|other| plain(other) == name) { format!("{name}.{number}") } else { name }
+}
+
 fn find(archive: &Archive, chosen: &Chosen) -> Result<Option<Package>> {
     let Chosen { repository, name, version, architecture, sha256 } = chosen;
     let same = archive.named(name).iter().find(|row| {
-        (row.repository, &row.version, &row.architecture, &row.sha256) == (*repository, version, architecture, sha256)
+        (&row.version, &row.architecture, &row.sha256) == (version, architecture, sha256)
+            && id(archive, row.repository) == *repository
     });
     same.map(|row| archive.package(row)).transpose()
 }
 
-/// dnf's words as they are shown: indented, without empty lines.
+/// How many lines of dnf's words are shown.
+const LINES: usize = 40;
+
+/// dnf's words as they are shown: indented, each reason once although several problems may have it, and of very many the
+/// first.
 fn explain(words: &str) -> String {
-    let lines = words.lines().map(str::trim_end).filter(|line| !line.trim().is_empty());
-    lines.map(|line| format!("  {}", line.strip_prefix(' ').unwrap_or(line))).collect::<Vec<_>>().join("\n")
+    let mut seen = BTreeSet::new();
+    // The request itself conflicts in every problem.
+    let lines = words.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "- conflicting requests");
+    let lines = lines.filter(|line| seen.insert(*line));
+    let indented = |line: &str| format!("  {}{line}", if line.starts_with("- ") { "  " } else { "" });
+    let mut lines: Vec<String> = lines.map(indented).collect();
+    let more = lines.len().saturating_sub(LINES);
+    lines.truncate(LINES);
+    lines.extend((more > 0).then(|| format!("  and {more} lines more")));
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! dnf's answer to the script is compared with that of an ordinary dnf, which fetches the repository by itself over HTTP.
 
-use std::collections::BTreeSet;
 use std::process::Command;
 
 use super::super::fixture::{Item, Scene};
@@ -174,9 +173,17 @@ fn what_can_not_be_installed_is_explained_in_dnfs_words() {
     let scene = Scene::new(items());
     let archive = scene.open().unwrap();
     let error = ours(&archive, &["needy"], false).unwrap_err().to_string();
-    let told = "choosing packages: dnf finds no way to install them together\n  Problem: conflicting requests\n   - nothing \
+    let told = "choosing packages: dnf finds no way to install them together\n  Problem: conflicting requests\n    - nothing \
                 provides core >= 9 needed by needy-1-1.x86_64";
     assert_eq!(error, told);
+}
+
+#[test]
+fn a_reason_is_told_once_and_very_many_are_cut() {
+    let told = explain("\n Problem 1: x\n  - conflicting requests\n  - a\n Problem 2: y\n  - a\n  - b\n");
+    assert_eq!(told, "  Problem 1: x\n    - a\n  Problem 2: y\n    - b");
+    let many: String = (0..50).map(|number| format!(" - {number}\n")).collect();
+    assert!(explain(&many).ends_with("    - 39\n  and 10 lines more"));
 }
 
 #[test]
@@ -199,12 +206,12 @@ fn an_answer_that_the_indices_do_not_have_is_refused() {
     let wanted = Wanted { packages: &packages, recommends: false, essential: true };
     let doc = archive.newest("doc").unwrap().sha256;
     let answer = format!(
-        "{{\"packages\":[{{\"repository\":0,\"name\":\"doc\",\"version\":\"1-1\",\"architecture\":\"noarch\",\"sha256\":\"{doc}\"}}]}}"
+        "{{\"packages\":[{{\"repository\":\"BaseOS-os\",\"name\":\"doc\",\"version\":\"1-1\",\"architecture\":\"noarch\",\"sha256\":\"{doc}\"}}]}}"
     );
     let answered = |text: String| solve_with(&archive, &wanted, "/x", "/y", |_| Ok(text.into_bytes()));
     assert_eq!(answered(answer.clone()).unwrap().packages.len(), 1);
     for (from, to) in
-        [("\"1-1\"", "\"2-1\""), ("noarch", "x86_64"), (":0,", ":7,"), (&doc[..8], "00000000"), ("{\"p", "x")]
+        [("\"1-1\"", "\"2-1\""), ("noarch", "x86_64"), ("BaseOS-os", "BaseOS"), (&doc[..8], "00000000"), ("{\"p", "x")]
     {
         let error = answered(answer.replacen(from, to, 1)).unwrap_err();
         assert!(matches!(error, Error::Unmapped { .. }), "{to}: {error}");
