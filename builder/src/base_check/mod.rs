@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::wrong::Wrong;
-use crate::archive::{Archive, Larder, Trust};
+use crate::archive::{Archive, Error, Larder, Trust};
 use crate::lock::Workshop;
 use crate::recipe::base::Base;
 use crate::stage::{self, Stages};
@@ -104,10 +104,11 @@ fn contents(subject: &Subject<'_>, stages: &Stages) -> Vec<Line> {
     let archive = match archive {
         Ok(archive) => archive,
         Err(error) => {
-            let not_tried = Line {
-                hint: Some("packages and boot files are looked at once the archive can be read".to_owned()),
-                ..Wrong::of(&error, now).line("packages")
-            };
+            let line = Wrong::of(&error, now).line("packages");
+            // What is wrong with a suite was told of each mirror; here it only keeps the rest from being looked at.
+            let state = if matches!(error, Error::NoMirror { .. }) { State::Unknown } else { line.state };
+            let hint = Some("packages and boot files are looked at once the archive can be read".to_owned());
+            let not_tried = Line { state, hint, ..line };
             return vec![not_tried];
         }
     };
