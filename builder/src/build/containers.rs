@@ -49,7 +49,7 @@ pub enum Error {
         /// The image.
         name: String,
         /// Why.
-        source: archive::Error,
+        source: Box<archive::Error>,
     },
     /// A package could not be extracted.
     #[error("container image `{name}`: {source}")]
@@ -168,7 +168,7 @@ impl Kitchen<'_> {
         let name = image.name.as_str();
         let tree = self.folder.join(file_name(name));
         fs::create_dir(&tree).map_err(failed(name, "making a folder"))?;
-        let wrong = |source| Error::Archive { name: name.to_owned(), source };
+        let wrong = |source| Error::Archive { name: name.to_owned(), source: Box::new(source) };
         self.lay_out(name, &self.larder.files(&solution.packages).map_err(wrong)?, &tree)?;
         if let Some(files) = self.loaded.files(image) {
             copy_over(&files, &tree).map_err(failed(name, &format!("laying {} over it", files.display())))?;

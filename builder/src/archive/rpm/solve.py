@@ -28,6 +28,10 @@ def open_base(request):
     conf.best = True
     conf.install_weak_deps = request["recommends"]
     conf.plugins = False
+    # dnf before 4.19 always reads which package has which file; later ones must be told to, and what needs a file by a path
+    # that no primary index lists could not be had otherwise.
+    if hasattr(conf, "optional_metadata_types"):
+        conf.optional_metadata_types = ["filelists"]
     for one in request["repositories"]:
         base.repos.add_new_repo(one["id"], conf, baseurl=["file://" + one["folder"]], skip_if_unavailable=False)
     base.fill_sack(load_system_repo=False)

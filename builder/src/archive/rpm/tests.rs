@@ -32,7 +32,7 @@ fn a_repository_is_read_in_every_format_and_fetched_once() {
         assert_eq!((archive.len(), archive.released().to_string()), (5, "2026-06-15T06:00:00Z".to_owned()));
         let beta = archive.newest("beta").unwrap();
         assert_eq!((beta.version.as_str(), beta.architecture.as_str()), ("2.1-1", "x86_64"));
-        let urls = archive.downloads(&[beta.clone()]).remove(0).urls;
+        let urls = archive.downloads(std::slice::from_ref(&beta)).remove(0).urls;
         assert_eq!(urls, [format!("{}/almalinux/9/BaseOS/os/Packages/beta-2.1-1.x86_64.rpm", scene.mirror.url())]);
         assert!(archive.has(&beta));
         let asked = scene.mirror.requests().len();
