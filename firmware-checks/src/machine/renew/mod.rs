@@ -23,6 +23,8 @@ use crate::files;
 
 /// Where the record lies on the machine, until it is switched off.
 const RECORD: &str = "/run/firstlight/boot-loader.json";
+/// The folder of both, and of what is only there for a moment.
+const FOLDER: &str = "/run/firstlight";
 /// Held by who renews.
 const LOCK: &str = "/run/firstlight/boot-loader.lock";
 /// How often packages may change while they are looked at, before that is told.
@@ -74,7 +76,7 @@ pub fn recorded(machine: &Machine) -> io::Result<Record> {
 /// The record can't be written, or the locks of the package manager can't be asked for.
 pub fn renew(boot: &BootLoader, wait: bool) -> io::Result<Renewed> {
     let machine = Machine::here();
-    std::fs::create_dir_all(Path::new(LOCK).parent().unwrap_or(Path::new("/")))?;
+    std::fs::create_dir_all(FOLDER)?;
     let lock = File::create(LOCK)?;
     lock.lock()?;
     let mut written = Vec::new();
@@ -134,10 +136,17 @@ fn renew_bios(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(bo
     Ok((wrote, files.digest().to_owned()))
 }
 
-/// A core image of the installed modules.
+/// A core image of the installed modules. It goes through a file: grub-mkimage syncs what it writes, which a pipe refuses.
 fn make_core(boot: &BootLoader) -> Result<Vec<u8>, String> {
+    let told = |error: io::Error| format!("making a file in {FOLDER}: {error}");
+    let out = tempfile::Builder::new().prefix("core.img-").tempfile_in(FOLDER).map_err(told)?;
     let words = command(boot, &boot.bios_modules, EARLY);
-    let output = Command::new(words[0]).args(&words[1..]).output().map_err(|error| format!("{}: {error}", words[0]))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.success() { Ok(output.stdout) } else { Err(format!("{}: {}: {said}", words[0], output.status)) }
+    let mut make = Command::new(words[0]);
+    make.args(&words[1..]).arg("-o").arg(out.path());
+    let output = make.output().map_err(|error| format!("{}: {error}", words[0]))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(format!("{}: {}: {said}", words[0], output.status));
+    }
+    std::fs::read(out.path()).map_err(|error| format!("{}: {error}", out.path().display()))
 }
