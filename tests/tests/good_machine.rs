@@ -19,6 +19,7 @@ const EXPECTED: &[&str] = &[
     "memory.total",
     "disk.size",
     "firmware.boot",
+    "boot.current",
     "machine.kind",
     "os.release",
     "time.synchronised",
@@ -33,6 +34,7 @@ const EXPECTED: &[&str] = &[
     "tls.names",
     "tls.validity",
     "platform.container",
+    "platform.containers",
 ];
 
 #[test]

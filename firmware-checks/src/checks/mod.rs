@@ -4,6 +4,7 @@ pub mod admin;
 pub mod boot;
 pub mod clock;
 pub mod container;
+pub mod containers;
 pub mod cpu;
 pub mod disk;
 pub mod firewall;
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         firewall::CHECKS,
         tls::CHECKS,
         container::CHECKS,
+        containers::CHECKS,
     ]
     .into_iter()
     .flatten()
