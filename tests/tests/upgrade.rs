@@ -19,7 +19,7 @@ use firmware_checks::fat::Volume;
 use firmware_checks::report::{Gate, Report};
 use jiff::Timestamp;
 
-const BOOT: Duration = Duration::from_secs(420);
+const BOOT: Duration = Duration::from_secs(900);
 const RENEWAL: Duration = Duration::from_secs(120);
 
 /// Packages as an upgrade would bring them: the installed ones with a higher version and another byte in each program, built
