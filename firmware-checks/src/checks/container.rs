@@ -33,7 +33,7 @@ pub const CHECKS: &[Check] = &[
         phases: AFTER_START,
         after: &[],
         documentation: "Asks Docker Engine itself and Compose for their versions. Fails where Compose is older than \
-            version 2.",
+            1.27, the first that reads the Compose specification.",
         applies: |_| true,
         run: versions,
     },
@@ -115,7 +115,7 @@ fn said(error: &Error) -> String {
 }
 
 fn judge_versions(engine: Result<String, Error>, compose: Result<String, Error>) -> Finding {
-    const REQUIRED: &str = "Docker Engine and Compose 2 or newer, both answering";
+    const REQUIRED: &str = "Docker Engine and Compose 1.27 or newer, both answering";
     let engine = match engine {
         Ok(engine) => engine,
         Err(error) => return Finding::fail(format!("the engine does not answer: {}", said(&error)), REQUIRED, LOGS),
@@ -131,12 +131,14 @@ fn judge_versions(engine: Result<String, Error>, compose: Result<String, Error>)
         }
     };
     let found = format!("Docker Engine {engine}, Compose {compose}");
-    let major = compose.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    match major {
-        Some(major) if major >= 2 => Finding::pass(found, REQUIRED),
-        _ => {
-            Finding::fail(found, REQUIRED, "remove what stands before Compose 2 in docker's plugins: sudo docker info")
-        }
+    let mut numbers = compose.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (1, 27) => Finding::pass(found, REQUIRED),
+        _ => Finding::fail(
+            found,
+            REQUIRED,
+            "remove what stands before a newer Compose in docker's plugins: sudo docker info",
+        ),
     }
 }
 
@@ -227,7 +229,8 @@ mod tests {
         let versions = |engine: &str, compose: &str| judge_versions(Ok(engine.into()), Ok(compose.into()));
         assert_eq!(versions("26.1.5", "2.26.1").observed, "Docker Engine 26.1.5, Compose 2.26.1");
         assert_eq!(versions("26.1.5", "v5.0.1").state, State::Pass);
-        assert_eq!(versions("26.1.5", "1.29.2").state, State::Fail);
+        assert_eq!(versions("20.10.24", "1.29.2").state, State::Pass);
+        assert_eq!(versions("26.1.5", "1.25.0").state, State::Fail);
         assert_eq!(versions("26.1.5", "").state, State::Fail);
         let silent = judge_versions(Err(failed()), Ok("2.26.1".to_owned()));
         assert!(silent.observed.contains("docker is not installed"), "{}", silent.observed);

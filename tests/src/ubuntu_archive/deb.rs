@@ -157,5 +157,7 @@ fn header(kind: tar::EntryType, mode: u32, size: usize) -> tar::Header {
     header.set_mode(mode);
     header.set_size(size as u64);
     header.set_mtime(1_700_000_000);
+    header.set_uid(0);
+    header.set_gid(0);
     header
 }
