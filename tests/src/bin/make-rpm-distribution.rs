@@ -8,6 +8,6 @@ use end_to_end::rpm_distribution::RpmDistribution;
 fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).context("usage: make-rpm-distribution FOLDER")?);
     RpmDistribution::made()?.copy(&folder)?;
-    eprintln!("{}: the mirror is almalinux/9, its key RPM-GPG-KEY-AlmaLinux-9.", folder.display());
+    eprintln!("{}: mirrors almalinux/9 and epel/9, keys RPM-GPG-KEY-*.", folder.display());
     Ok(())
 }

@@ -36,7 +36,7 @@ pub struct Entry {
     /// The Debian packages whose files it gets, and which give it its version.
     #[serde(default)]
     pub debian: Vec<String>,
-    /// Of their files only these, as globs; the rest is for the package that names the same Debian package without `take`.
+    /// Of their files only these, as globs: the package with the most globs chooses first, and the rest is for the one without.
     #[serde(default)]
     pub take: Vec<String>,
     /// Files of its Debian packages that it does not get, as globs.
@@ -47,6 +47,11 @@ pub struct Entry {
     /// Where it is found.
     #[serde(default)]
     pub repository: Repository,
+    /// A shell script that is run in the tree of all packages before it is packed.
+    pub prepare: Option<String>,
+    /// What that makes: files and whole folders, without the leading slash.
+    #[serde(default)]
+    pub made: Vec<String>,
     /// How its payload is compressed.
     #[serde(default)]
     pub payload: Payload,
@@ -77,18 +82,31 @@ pub enum Repository {
     AppStream,
     #[serde(rename = "extras")]
     Extras,
+    /// Extra Packages for Enterprise Linux, by another vendor.
+    #[serde(rename = "EPEL")]
+    Epel,
 }
 
 impl Repository {
-    pub const ALL: [Self; 3] = [Self::BaseOS, Self::AppStream, Self::Extras];
+    pub const ALL: [Self; 4] = [Self::BaseOS, Self::AppStream, Self::Extras, Self::Epel];
 
-    /// Its folder below the mirror, the one that holds `repodata/`.
+    /// Its folder below the server's, the one that holds `repodata/`.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
-            Self::BaseOS => "BaseOS/x86_64/os",
-            Self::AppStream => "AppStream/x86_64/os",
-            Self::Extras => "extras/x86_64/os",
+            Self::BaseOS => "almalinux/9/BaseOS/x86_64/os",
+            Self::AppStream => "almalinux/9/AppStream/x86_64/os",
+            Self::Extras => "almalinux/9/extras/x86_64/os",
+            Self::Epel => "epel/9/Everything/x86_64",
+        }
+    }
+
+    /// By whose key it and its packages are signed.
+    #[must_use]
+    pub fn vendor(self) -> &'static str {
+        match self {
+            Self::Epel => "EPEL",
+            _ => "AlmaLinux",
         }
     }
 }
@@ -116,16 +134,17 @@ impl Payload {
 }
 
 impl Catalogue {
-    /// All files of the folder as one catalogue.
+    /// All files of the folder as one catalogue, in which `{kernel}` stands for the release `kernel`.
     ///
     /// # Errors
     /// One can't be read, or two name the same RPM package.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: &Path, kernel: &str) -> Result<Self> {
         let mut whole = Self::default();
         let mut paths: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
         paths.sort();
         for path in paths {
             let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let text = text.replace("{kernel}", kernel);
             let part: Self = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
             whole.wanted.extend(part.wanted);
             whole.without.extend(part.without);

@@ -39,16 +39,16 @@ pub struct RpmDistribution {
 }
 
 impl RpmDistribution {
-    /// The mirror: what `https://repo.almalinux.org/almalinux/9` is for AlmaLinux 9.
+    /// What to serve: below it lie `almalinux/9`, as on `https://repo.almalinux.org`, and `epel/9`.
     #[must_use]
-    pub fn mirror(&self) -> PathBuf {
-        self.folder.join("almalinux/9")
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    /// The certificate that packages and repositories are signed by.
+    /// The certificate that packages and repositories of `AlmaLinux` or `EPEL` are signed by.
     #[must_use]
-    pub fn key(&self) -> PathBuf {
-        self.folder.join("RPM-GPG-KEY-AlmaLinux-9")
+    pub fn key(&self, vendor: &str) -> PathBuf {
+        self.folder.join(format!("RPM-GPG-KEY-{vendor}-9"))
     }
 
     /// The distribution below `target/`, made where there is none of these inputs: the catalogue, this code and Debian's packages as
@@ -58,8 +58,9 @@ impl RpmDistribution {
     /// Debian's archive can't be had, or it can't be made.
     pub fn made() -> Result<Self> {
         let source = source();
-        let mut catalogue = Catalogue::read(&source.join("catalogue"))?;
-        let debian = debian::fetch(&catalogue)?;
+        let debian = debian::fetch(&Catalogue::read(&source.join("catalogue"), "")?)?;
+        let kernel = debian.keys().find_map(|name| name.strip_prefix("linux-image-"));
+        let mut catalogue = Catalogue::read(&source.join("catalogue"), kernel.context("there is no kernel")?)?;
         catalogue.complete(&debian.keys().cloned().collect::<Vec<_>>());
         let all = image::repository().join("target/rpm-distribution");
         let folder = all.join(digest(&source, &debian)?);
@@ -100,15 +101,21 @@ fn make(catalogue: &Catalogue, debian: &BTreeMap<String, Debian>, work: &Path, i
             repository::build(&path, payload, work, &packages)?;
         }
     }
-    let mirror = into.join("almalinux/9");
-    fs::create_dir_all(&mirror)?;
-    let key = Key::make("AlmaLinux as made in a test <tests@firstlight.invalid>")?;
-    key.export(&into.join("RPM-GPG-KEY-AlmaLinux-9"))?;
+    fs::create_dir_all(into)?;
+    let mut keys = BTreeMap::new();
+    for repository in Repository::ALL {
+        let vendor = repository.vendor();
+        if !keys.contains_key(vendor) {
+            let key = Key::make(&format!("{vendor} as made in a test <{vendor}@firstlight.invalid>"))?;
+            key.export(&into.join(format!("RPM-GPG-KEY-{vendor}-9")))?;
+            keys.insert(vendor, key);
+        }
+    }
     let wanted = catalogue.packages.iter().map(|(name, entry)| (name.clone(), entry.repository)).collect();
-    repository::publish(&packages, &mirror, &key, &wanted)?;
+    repository::publish(&packages, into, &keys, &wanted)?;
     for repository in Repository::ALL {
         let compression = if repository == Repository::AppStream { "xz" } else { "gz" };
-        repository::index(&mirror.join(repository.folder()), compression, None, &key)?;
+        repository::index(&into.join(repository.folder()), compression, None, &keys[repository.vendor()])?;
     }
     Ok(())
 }

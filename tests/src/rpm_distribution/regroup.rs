@@ -1,5 +1,6 @@
 //! Debian's files under the paths of EL9, each with the RPM package that gets it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::Read;
@@ -65,6 +66,11 @@ pub fn regroup(
             mover.lay(name, &folder).with_context(|| format!("the files of {name}"))?;
         }
     }
+    for (name, entry) in &catalogue.packages {
+        if let Some(script) = &entry.prepare {
+            mover.prepare(name, script, &entry.made).with_context(|| format!("preparing {name}"))?;
+        }
+    }
     Ok(mover.contents)
 }
 
@@ -91,7 +97,7 @@ impl Mover<'_> {
             let take = (!entry.take.is_empty()).then(|| globs(&entry.take)).transpose()?;
             homes.push(Home { name, take, drop: globs(&entry.drop)? });
         }
-        homes.sort_by_key(|home| home.take.is_none());
+        homes.sort_by_key(|home| (home.take.is_none(), Reverse(home.take.as_ref().map_or(0, GlobSet::len))));
         for inside in listing(folder)? {
             let from = folder.join(&inside);
             let to = self.renamed(&inside);
@@ -173,6 +179,31 @@ impl Mover<'_> {
             match fs::read_link(&from) {
                 Ok(target) => symlink(target, &place)?,
                 Err(_) => drop(fs::copy(&from, &place)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `script` with the tree as its root; what it has `made` is the package's, and what it removed is not.
+    fn prepare(&mut self, home: &str, script: &str, made: &[String]) -> Result<()> {
+        let tree = self.tree(home);
+        judge::run("chroot", &[&tree.display().to_string(), "/bin/bash", "-e", "-c", script])?;
+        let content = self.contents.entry(home.to_owned()).or_default();
+        content.paths.retain(|path| fs::symlink_metadata(tree.join(path)).is_ok());
+        content.folders.retain(|path| tree.join(path).is_dir());
+        for top in made.iter().map(Path::new) {
+            ensure!(tree.join(top).exists(), "the script has not made /{}", top.display());
+            content.paths.insert(top.to_owned());
+            if !tree.join(top).is_dir() {
+                continue;
+            }
+            content.folders.insert(top.to_owned());
+            for inside in listing(&tree.join(top))? {
+                let path = top.join(inside);
+                if fs::symlink_metadata(tree.join(&path))?.is_dir() {
+                    content.folders.insert(path.clone());
+                }
+                content.paths.insert(path);
             }
         }
         Ok(())

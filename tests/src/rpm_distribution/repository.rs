@@ -42,28 +42,31 @@ pub fn build(spec: &Path, payload: Payload, work: &Path, into: &Path) -> Result<
     judge::run("rpmbuild", &arguments).map(drop)
 }
 
-/// Signs the packages in the folder `packages`, and makes the repositories below `mirror` of them, as `wanted` says for
-/// each package's name.
+/// Signs the packages in the folder `packages`, each by the key of its repository's vendor, and moves them into the
+/// repositories below `server`, as `wanted` says for each package's name.
 ///
 /// # Errors
-/// A program refuses, or a package is not among `wanted`.
-pub fn publish(packages: &Path, mirror: &Path, key: &Key, wanted: &BTreeMap<String, Repository>) -> Result<()> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(packages)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    paths.sort();
-    key.sign_packages(&paths)?;
-    for repository in Repository::ALL {
-        fs::create_dir_all(mirror.join(repository.folder()).join("Packages"))?;
-    }
-    for path in &paths {
-        let file = path.file_name().and_then(|name| name.to_str()).context("a name that is not UTF-8")?;
+/// `rpmsign` refuses, or a package is not among `wanted`.
+pub fn publish(
+    packages: &Path,
+    server: &Path,
+    keys: &BTreeMap<&str, Key>,
+    wanted: &BTreeMap<String, Repository>,
+) -> Result<()> {
+    let mut signed: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+    for entry in fs::read_dir(packages)? {
+        let from = entry?.path();
+        let file = from.file_name().and_then(|name| name.to_str()).context("a name that is not UTF-8")?;
         let name = file.rsplitn(3, '-').nth(2).context("a name without a version")?;
         let repository = wanted.get(name).with_context(|| format!("nobody wants {file}"))?;
         let first = name.chars().next().map(|letter| letter.to_lowercase().to_string()).unwrap_or_default();
-        let folder = mirror.join(repository.folder()).join("Packages").join(first);
+        let folder = server.join(repository.folder()).join("Packages").join(first);
         fs::create_dir_all(&folder)?;
-        fs::rename(path, folder.join(file))?;
+        let to = folder.join(file);
+        fs::rename(&from, &to)?;
+        signed.entry(repository.vendor()).or_default().push(to);
     }
-    Ok(())
+    signed.iter().try_for_each(|(vendor, paths)| keys.get(vendor).context("no key")?.sign_packages(paths))
 }
 
 /// Writes `repodata/` of the repository in `folder`, with the module metadata in `modules` where there are any, and signs
@@ -72,6 +75,7 @@ pub fn publish(packages: &Path, mirror: &Path, key: &Key, wanted: &BTreeMap<Stri
 /// # Errors
 /// A program refuses.
 pub fn index(folder: &Path, compression: &str, modules: Option<&Path>, key: &Key) -> Result<()> {
+    fs::create_dir_all(folder.join("Packages"))?;
     let path = folder.display().to_string();
     let compress = format!("--general-compress-type={compression}");
     judge::run("createrepo_c", &["--quiet", "--no-database", &compress, &path])?;
