@@ -55,7 +55,7 @@ pub struct Entry {
     /// How its payload is compressed.
     #[serde(default)]
     pub payload: Payload,
-    /// Whether rpm derives `Requires` and `Provides` from its files.
+    /// Whether rpm derives `Requires` and `Provides` from its files, and Debian's dependencies are added.
     pub automatic: Option<bool>,
     /// Lines of the preamble, such as `Requires(post): coreutils`.
     #[serde(default)]

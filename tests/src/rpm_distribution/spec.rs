@@ -52,10 +52,10 @@ impl Parts<'_> {
         let version = version.unwrap_or_else(|| "9-1.el9".to_owned());
         let (epoch, rest) =
             version.split_once(':').map_or((None, version.as_str()), |(epoch, rest)| (Some(epoch), rest));
-        let (version, release) = rest.rsplit_once('-').unwrap_or((rest, "1.el9"));
+        let (number, release) = rest.rsplit_once('-').unwrap_or((rest, "1.el9"));
         writeln!(
             spec,
-            "\n%package -n {name}\nSummary: {name} of Debian 13, as in EL9\nVersion: {version}\nRelease: {release}"
+            "\n%package -n {name}\nSummary: {name} of Debian 13, as in EL9\nVersion: {number}\nRelease: {release}"
         )?;
         if let Some(epoch) = epoch {
             writeln!(spec, "Epoch: {epoch}")?;
@@ -65,12 +65,13 @@ impl Parts<'_> {
         }
         if entry.automatic == Some(false) {
             writeln!(spec, "AutoReqProv: no")?;
-        }
-        for needed in self.requires(name, &made_of) {
-            writeln!(spec, "Requires: {needed}")?;
+        } else {
+            for needed in self.requires(name, &made_of) {
+                writeln!(spec, "Requires: {needed}")?;
+            }
         }
         for tag in &entry.tags {
-            writeln!(spec, "{}", tag.replace("{evr}", rest))?;
+            writeln!(spec, "{}", tag.replace("{evr}", &version))?;
         }
         writeln!(spec, "%description -n {name}\n%{{summary}}.")?;
         for (kind, body) in &entry.scripts {
