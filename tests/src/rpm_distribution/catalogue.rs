@@ -24,7 +24,8 @@ pub struct Catalogue {
     /// Where files come to lie: prefixes of paths, without the leading slash.
     #[serde(default)]
     pub rename: BTreeMap<String, String>,
-    /// The RPM packages by name. A Debian package that none of them names becomes one by itself.
+    /// The RPM packages by name; one of which there are several versions is told apart by what follows an `@`, and each version
+    /// must have another payload. A Debian package that none of them names becomes one by itself.
     #[serde(default)]
     pub packages: BTreeMap<String, Entry>,
 }
@@ -175,6 +176,12 @@ impl Catalogue {
         let all = self.packages.iter().filter(|(_, entry)| names(entry));
         all.min_by_key(|(_, entry)| !entry.take.is_empty()).map(|(name, _)| name.as_str())
     }
+}
+
+/// The name of the RPM package with this key.
+#[must_use]
+pub fn name(key: &str) -> &str {
+    key.split('@').next().unwrap_or(key)
 }
 
 /// Globs over whole paths, in which `*` matches slashes too.

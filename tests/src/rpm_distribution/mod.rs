@@ -95,11 +95,11 @@ fn make(catalogue: &Catalogue, debian: &BTreeMap<String, Debian>, work: &Path, i
     fs::create_dir(&packages)?;
     for payload in [Payload::Zstd, Payload::Xz, Payload::Gzip] {
         let tree = work.join(format!("{payload:?}"));
-        if tree.is_dir() {
-            let path = work.join(format!("{payload:?}.spec"));
-            fs::write(&path, parts.spec(payload, &tree))?;
-            repository::build(&path, payload, work, &packages)?;
-        }
+        // Packages without a file have none.
+        fs::create_dir_all(&tree)?;
+        let path = work.join(format!("{payload:?}.spec"));
+        fs::write(&path, parts.spec(payload, &tree))?;
+        repository::build(&path, payload, work, &packages)?;
     }
     fs::create_dir_all(into)?;
     let mut keys = BTreeMap::new();
@@ -111,11 +111,14 @@ fn make(catalogue: &Catalogue, debian: &BTreeMap<String, Debian>, work: &Path, i
             keys.insert(vendor, key);
         }
     }
-    let wanted = catalogue.packages.iter().map(|(name, entry)| (name.clone(), entry.repository)).collect();
+    let wanted =
+        catalogue.packages.iter().map(|(key, entry)| (catalogue::name(key).to_owned(), entry.repository)).collect();
     repository::publish(&packages, into, &keys, &wanted)?;
     for repository in Repository::ALL {
-        let compression = if repository == Repository::AppStream { "xz" } else { "gz" };
-        repository::index(&into.join(repository.folder()), compression, None, &keys[repository.vendor()])?;
+        let modules = source().join("modules.yaml");
+        let (compression, modules) =
+            if repository == Repository::AppStream { ("xz", Some(modules.as_path())) } else { ("gz", None) };
+        repository::index(&into.join(repository.folder()), compression, modules, &keys[repository.vendor()])?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::catalogue::{Catalogue, Entry, Payload};
+use super::catalogue::{self, Catalogue, Entry, Payload};
 use super::debian::Debian;
 use super::regroup::Content;
 
@@ -45,8 +45,8 @@ impl Parts<'_> {
         spec
     }
 
-    fn package(&self, spec: &mut String, name: &str, entry: &Entry) -> std::fmt::Result {
-        let content = &self.contents[name];
+    fn package(&self, spec: &mut String, key: &str, entry: &Entry) -> std::fmt::Result {
+        let (name, content) = (catalogue::name(key), &self.contents[key]);
         let made_of: Vec<&Debian> = entry.debian.iter().filter_map(|debian| self.debian.get(debian)).collect();
         let version = entry.version.clone().or_else(|| made_of.first().map(|debian| version(&debian.version)));
         let version = version.unwrap_or_else(|| "9-1.el9".to_owned());
@@ -66,7 +66,7 @@ impl Parts<'_> {
         if entry.automatic == Some(false) {
             writeln!(spec, "AutoReqProv: no")?;
         } else {
-            for needed in self.requires(name, &made_of) {
+            for needed in self.requires(key, &made_of) {
                 writeln!(spec, "Requires: {needed}")?;
             }
         }
@@ -78,7 +78,7 @@ impl Parts<'_> {
             let (section, options) = kind.split_once(' ').map_or((kind.as_str(), ""), |(one, rest)| (one, rest));
             writeln!(spec, "%{section} -n {name} {options}\n{}\n", body.trim_end())?;
         }
-        self.files(spec, name, entry)
+        self.files(spec, key, entry)
     }
 
     /// The packages that Debian's maintainers name and rpm's own generators would not find: not those whose library is linked.
@@ -97,9 +97,9 @@ impl Parts<'_> {
         found
     }
 
-    fn files(&self, spec: &mut String, name: &str, entry: &Entry) -> std::fmt::Result {
+    fn files(&self, spec: &mut String, key: &str, entry: &Entry) -> std::fmt::Result {
+        let (name, content) = (catalogue::name(key), &self.contents[key]);
         writeln!(spec, "%files -n {name}\n%defattr(-,root,root,-)")?;
-        let content = &self.contents[name];
         let own = |line: &str| line.rsplit(' ').next().unwrap_or_default().trim_start_matches('/').to_owned();
         let given: BTreeSet<String> = entry.files.iter().map(|line| own(line)).collect();
         for line in &entry.files {
