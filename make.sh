@@ -68,7 +68,7 @@ install_for_booting() {
 
 install_for_testing() {
     if command -v apt-get >/dev/null; then
-        apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk nftables iproute2 openssh-client openssl curl gpgv \
+        apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk gnupg nftables iproute2 openssh-client openssl curl gpgv \
             dpkg-dev passwd util-linux faketime zstd nix-bin python3-virt-firmware createrepo-c dnf rpm
     fi
     # The tests play an ordinary user who may build; a fresh machine may have none.

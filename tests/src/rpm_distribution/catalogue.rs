@@ -86,10 +86,12 @@ pub enum Repository {
     /// Extra Packages for Enterprise Linux, by another vendor.
     #[serde(rename = "EPEL")]
     Epel,
+    /// Docker's own, by a third vendor.
+    Docker,
 }
 
 impl Repository {
-    pub const ALL: [Self; 4] = [Self::BaseOS, Self::AppStream, Self::Extras, Self::Epel];
+    pub const ALL: [Self; 5] = [Self::BaseOS, Self::AppStream, Self::Extras, Self::Epel, Self::Docker];
 
     /// Its folder below the server's, the one that holds `repodata/`.
     #[must_use]
@@ -99,6 +101,7 @@ impl Repository {
             Self::AppStream => "almalinux/9/AppStream/x86_64/os",
             Self::Extras => "almalinux/9/extras/x86_64/os",
             Self::Epel => "epel/9/Everything/x86_64",
+            Self::Docker => "linux/centos/9/x86_64/stable",
         }
     }
 
@@ -107,6 +110,7 @@ impl Repository {
     pub fn vendor(self) -> &'static str {
         match self {
             Self::Epel => "EPEL",
+            Self::Docker => "Docker",
             _ => "AlmaLinux",
         }
     }
