@@ -17,6 +17,7 @@ mod debian;
 pub mod key;
 mod regroup;
 mod repository;
+mod serve;
 mod spec;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,128 @@
+//! AlmaLinux 9, by a distribution in its shape: dnf's choice, rpm's work and SELinux, as the image and the machine have them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::image;
+use end_to_end::mirror::{Fault, Mirror};
+use end_to_end::rpm_distribution::RpmDistribution;
+use end_to_end::rpm_distribution::key::Key;
+use firstlight::{lock, recipe};
+
+/// A recipe that takes one package of each feature that real RPMs have.
+const RECIPE: &str = r#"
+name = "almalinux"
+version = "1.0"
+bases = ["almalinux-9"]
+target = "cloud"
+packages = ["feature-top"]
+
+[platform]
+kind = "docker"
+
+[requirements]
+cpu = { minimum = 2 }
+memory = { minimum = "1.5 GB" }
+
+[[requirements.data]]
+name = "data"
+path = "/srv"
+minimum = "1 GB"
+
+[[requirements.ports]]
+name = "ssh"
+port = 22
+owner = "system"
+"#;
+
+/// Which of several versions dnf must choose (rpm's own order of versions, streams of modules, Obsoletes).
+const CHOSEN: &[(&str, &str)] = &[
+    ("feature-caret", "1.0^git20260101-1.el9"),
+    ("feature-epoch", "1:1.0-1.el9"),
+    ("feature-new", "2.0-1.el9"),
+    ("feature-stream", "1.0-1.module_el9"),
+    ("feature-tilde", "2.0-1.el9"),
+];
+
+/// The distribution, served, and the recipe on its base.
+struct Bench {
+    mirror: Mirror,
+    folder: PathBuf,
+    recipe: PathBuf,
+}
+
+impl Bench {
+    fn new(name: &str) -> Result<Self> {
+        let distribution = RpmDistribution::made()?;
+        let mirror = distribution.serve()?;
+        let folder = image::scratch(name);
+        fs::create_dir_all(&folder)?;
+        distribution.write_base(&mirror, &folder.join("bases"))?;
+        let recipe = folder.join("almalinux.toml");
+        fs::write(&recipe, RECIPE)?;
+        Ok(Self { mirror, folder, recipe })
+    }
+
+    /// Locks the recipe anew; gives what was said against it, if anything was.
+    fn lock(&self) -> Result<std::result::Result<(), String>> {
+        let output = image::command().args(["lock", "--update"]).arg(&self.recipe).output()?;
+        Ok(if output.status.success() { Ok(()) } else { Err(image::text(&output)) })
+    }
+
+    /// Name and version of each package of the system, as locked.
+    fn locked(&self) -> Result<BTreeMap<String, String>> {
+        let loaded = recipe::load(&self.recipe, None)?;
+        let lock = lock::read(&lock::path(&loaded), &loaded)?.context("no lock")?;
+        Ok(lock.system.packages.into_iter().map(|package| (package.name, package.version)).collect())
+    }
+}
+
+#[test]
+fn dnf_chooses_by_every_feature_of_rpm() -> Result<()> {
+    let bench = Bench::new("almalinux-lock")?;
+    bench.lock()?.map_err(anyhow::Error::msg)?;
+    let packages = bench.locked()?;
+    for (name, version) in CHOSEN {
+        let found = packages.get(*name).with_context(|| format!("{name} is not locked"))?;
+        ensure!(found == version, "{name}: {found} in place of {version}");
+    }
+    let features: BTreeSet<&str> =
+        packages.keys().map(String::as_str).filter(|name| name.starts_with("feature-")).collect();
+    let expected = BTreeSet::from([
+        "feature-by-path",
+        "feature-capability",
+        "feature-caret",
+        "feature-either",
+        "feature-epoch",
+        "feature-gzip",
+        "feature-links",
+        "feature-new",
+        "feature-rich",
+        "feature-scripts",
+        "feature-stream",
+        "feature-tilde",
+        "feature-top",
+        "feature-triggers",
+    ]);
+    ensure!(features == expected, "{features:?}");
+    Ok(())
+}
+
+#[test]
+fn a_list_of_packages_that_is_not_the_signed_one_is_refused() -> Result<()> {
+    let bench = Bench::new("almalinux-refused")?;
+    let refused = |what: &str, words: &[&str]| -> Result<()> {
+        let said = bench.lock()?.err().with_context(|| format!("{what}: nothing was said against it"))?;
+        for word in words {
+            ensure!(said.contains(word), "{what}: `{word}` is not in {said}");
+        }
+        Ok(())
+    };
+    bench.mirror.fail("BaseOS/x86_64/os/repodata/repomd.xml", Fault::FlipBit(400), 8);
+    refused("a list of which a bit is flipped", &["repomd.xml"])?;
+    let other = Key::make("Somebody else <else@firstlight.invalid>")?;
+    other.export(&bench.folder.join("bases/AlmaLinux.asc"))?;
+    refused("a list signed by another key", &["repomd.xml", "unknown key"])
+}
