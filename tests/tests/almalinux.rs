@@ -113,6 +113,9 @@ fn dnf_chooses_by_every_feature_of_rpm() -> Result<()> {
 #[test]
 fn a_list_of_packages_that_is_not_the_signed_one_is_refused() -> Result<()> {
     let bench = Bench::new("almalinux-refused")?;
+    let base = bench.folder.join("bases/almalinux-9.toml");
+    let text = fs::read_to_string(&base)?;
+    fs::write(&base, text.replacen("archive = \"almalinux/9\"", "archive = \"almalinux/9\"\nsigned = true", 1))?;
     let refused = |what: &str, words: &[&str]| -> Result<()> {
         let said = bench.lock()?.err().with_context(|| format!("{what}: nothing was said against it"))?;
         for word in words {
@@ -120,7 +123,7 @@ fn a_list_of_packages_that_is_not_the_signed_one_is_refused() -> Result<()> {
         }
         Ok(())
     };
-    bench.mirror.fail("BaseOS/x86_64/os/repodata/repomd.xml", Fault::FlipBit(400), 8);
+    bench.mirror.fail("BaseOS/x86_64/os/repodata/repomd.xml", Fault::FlipBit(400), 1);
     refused("a list of which a bit is flipped", &["repomd.xml"])?;
     let other = Key::make("Somebody else <else@firstlight.invalid>")?;
     other.export(&bench.folder.join("bases/AlmaLinux.asc"))?;
