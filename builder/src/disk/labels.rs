@@ -89,8 +89,9 @@ fn file_contexts(policy: &str) -> String {
 /// The policy's name, where SELinux is not switched off.
 fn configured(text: &str) -> Option<String> {
     let value = |key: &str| {
-        let lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
-        lines.last().map(str::trim)
+        let mut values =
+            text.lines().rev().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
+        values.next().map(str::trim)
     };
     let on = matches!(value("SELINUX"), Some("enforcing" | "permissive"));
     value("SELINUXTYPE").filter(|policy| on && !policy.is_empty() && !policy.contains('/')).map(str::to_owned)
