@@ -33,6 +33,8 @@ impl Bench {
         fs::create_dir_all(&folder)?;
         archive.write_base(&servers, &folder.join("bases"))?;
         let recipe = ubuntu_archive::write_recipe(&folder, "ubuntu-24.04", "")?;
+        // The archive of an earlier run may have been signed by another key.
+        let _ = fs::remove_file(folder.join("hello.ubuntu-24.04.lock"));
         Ok(Self { archive, servers, folder, recipe })
     }
 
