@@ -33,11 +33,12 @@ const SCRIPT: &str = include_str!("solve.py");
 pub fn solve(archive: &Archive, tools_root: &Path, wanted: &Wanted) -> Result<Solution> {
     solve_with(archive, wanted, INSIDE, SCRATCH, |state| {
         // Nothing may change the tools root, be it a compiled copy of a module.
-        let mut sandbox = Sandbox::new(tools_root).env("PYTHONDONTWRITEBYTECODE", "1");
+        let mut sandbox = Sandbox::new(tools_root);
         for (name, path) in &state.files {
             sandbox = sandbox.bind_ro(path, &format!("{INSIDE}/{name}"));
         }
-        Ok(sandbox.run(&["python3", "-I", &format!("{INSIDE}/solve.py"), &format!("{INSIDE}/request.json")])?)
+        // Isolated, Python heeds no variable: only -B keeps it from compiling into the tools root, which is a finished stage.
+        Ok(sandbox.run(&["python3", "-I", "-B", &format!("{INSIDE}/solve.py"), &format!("{INSIDE}/request.json")])?)
     })
 }
 
