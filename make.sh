@@ -120,8 +120,10 @@ run_tests() {
     say "testing"
     cargo fmt --all --check
     # One test at a time where machines are booted: two emulated machines on two cores are slower than one after the other.
-    cargo test --release --locked --workspace --no-fail-fast --lib --bins
-    cargo test --release --locked --workspace --no-fail-fast --test "*" -- --test-threads 1
+    local status=0
+    cargo test --release --locked --workspace --no-fail-fast --lib --bins || status=$?
+    cargo test --release --locked --workspace --no-fail-fast --test "*" -- --test-threads 1 || status=$?
+    return "$status"
 }
 
 case "${1:-}" in
