@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::image;
 use end_to_end::mirror::{Fault, Mirror};
 use end_to_end::rpm_distribution::RpmDistribution;
 use end_to_end::rpm_distribution::key::Key;
+use end_to_end::{image, judge};
 use firstlight::{lock, recipe};
 
 /// A recipe that takes one package of each feature that real RPMs have.
@@ -128,4 +128,50 @@ fn a_list_of_packages_that_is_not_the_signed_one_is_refused() -> Result<()> {
     let other = Key::make("Somebody else <else@firstlight.invalid>")?;
     other.export(&bench.folder.join("bases/AlmaLinux.asc"))?;
     refused("a list signed by another key", &["repomd.xml", "unknown key"])
+}
+
+/// The second build has nothing of the first but the downloads: rpm's database and SELinux' labels are the same in both.
+#[test]
+fn two_builds_give_the_same_disk_and_it_is_right() -> Result<()> {
+    let bench = Bench::new("almalinux")?;
+    let out = bench.folder.join("out");
+    let output = image::command().args(["build", "--rebuild-check", "--out"]).arg(&out).arg(&bench.recipe).output()?;
+    ensure!(output.status.success(), "{}", image::text(&output));
+    let built = out.join("almalinux-1.0-almalinux-9-x86_64.raw");
+    the_disk_is_right(&built, &bench.folder)?;
+    labels_are_the_policys(&built)
+}
+
+/// What SELinux enforces from the first boot on, without relabelling: as `matchpathcon` of the policy says.
+fn labels_are_the_policys(built: &Path) -> Result<()> {
+    let start = judge::partition(built, "root")?.start;
+    let at = format!("{}?offset={start}", built.display());
+    for (path, label) in [
+        ("/usr/bin/firmware-checks", "system_u:object_r:bin_t:s0"),
+        ("/etc/shadow", "system_u:object_r:shadow_t:s0"),
+        ("/usr/sbin/sshd", "system_u:object_r:sshd_exec_t:s0"),
+    ] {
+        let found = judge::run("debugfs", &["-R", &format!("ea_get {path} security.selinux"), &at])?;
+        ensure!(found.contains(label), "{path}: {found}");
+    }
+    let relabel = judge::run("debugfs", &["-R", "stat /.autorelabel", &at])?;
+    ensure!(!relabel.contains("Inode:"), "{relabel}");
+    Ok(())
+}
+
+fn the_disk_is_right(built: &Path, folder: &Path) -> Result<()> {
+    judge::run("sgdisk", &["-v", &built.display().to_string()])?;
+    for (label, program, arguments) in [
+        ("root", "fsck.ext4", &["-fn"][..]),
+        ("data", "fsck.ext4", &["-fn"]),
+        ("esp", "fsck.vfat", &["-n"]),
+        ("site", "fsck.vfat", &["-n"]),
+    ] {
+        let part = folder.join(format!("{label}.part"));
+        judge::extract_partition(built, label, &part)?;
+        let path = part.display().to_string();
+        judge::run(program, &[arguments, &[path.as_str()]].concat())?;
+        fs::remove_file(part)?;
+    }
+    Ok(())
 }
