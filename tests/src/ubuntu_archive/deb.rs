@@ -102,7 +102,7 @@ impl Deb {
             ("control.tar.zst", zstd::encode_all(self.control.as_slice(), 1)?),
             ("data.tar.zst", zstd::encode_all(self.data.as_slice(), 1)?),
         ] {
-            write!(file, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len())?;
+            writeln!(file, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, "100644", content.len())?;
             file.extend(&content);
             if content.len() % 2 == 1 {
                 file.push(b'\n');
