@@ -3,7 +3,7 @@
 # hyperfine, and writes the table to tests/results/bench.md. Called by `./make.sh bench`, as root. Nothing is downloaded
 # while time is taken. The peers run in a root of Debian 13 that is made for them (mmdebstrap 1.5, mkosi 25, the image's own
 # apt and mke2fs), so that the host's versions do not matter and nothing is installed on it. RUNS says how often each is
-# built (5). `bench.sh CASE [PLACE]` is one build, as hyperfine calls it.
+# built (5). `bench.sh CASE` is one build, as hyperfine calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ firstlight_on_disk() {
         env -u XDG_RUNTIME_DIR target/release/firstlight build "$recipe" --locked --offline --out "$work/out"
 }
 
-# peers CASE [PLACE]: tests/bench/peers.sh in the peers' root, which must be a mount and no chroot for mkosi's own namespaces.
+# peers CASE: tests/bench/peers.sh in the peers' root, which must be a mount and no chroot for mkosi's own namespaces.
 peers() {
     unshare --mount --propagation private bash -euc '
         mount --bind "$1/peers" "$1/peers"
@@ -40,7 +40,7 @@ peers() {
         pivot_root . mnt
         cd /
         umount -l mnt
-        exec env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /bench/peers.sh "${@:2}"' bash "$work" "$@"
+        exec env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /bench/peers.sh "$2"' bash "$work" "$1"
 }
 
 # The names that the recipe and its base list on the first line, then each suite: nothing is resolved here.
@@ -91,7 +91,7 @@ make_peers() {
 
 case "${1:-}" in
     firstlight | firstlight_on_disk) "$1"; exit ;;
-    packages | clear | mmdebstrap* | mkosi*) peers "$@"; exit ;;
+    packages | clear | mmdebstrap* | mkosi*) peers "$1"; exit ;;
     "") ;;
     *) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "$self" >&2; exit 1 ;;
 esac
@@ -121,7 +121,7 @@ target/release/firstlight build "$recipe" --locked --out "$work/out" >&2
 make_peers >&2
 sh -c "$change_mkosis"
 memory mmdebstrap mmdebstrap
-for place in /fast /bench/disk; do peers mkosi-first "$place" >&2; done
+peers mkosi-first >&2
 memory mkosi mkosi
 # Where the sides install other packages, their times say nothing.
 for peer in mmdebstrap mkosi; do
@@ -133,13 +133,10 @@ sh -c "$cold"; memory memory firstlight
 say "timing, $runs runs of each"
 timed=(--shell sh --runs "$runs" --export-json "$work/times.json")
 hyperfine "${timed[@]}" \
-    --prepare "$self clear" --command-name "mmdebstrap, mke2fs -d, partitions, in memory" "$self mmdebstrap" \
-    --prepare "$self clear /bench/disk" --command-name "mmdebstrap, mke2fs -d, partitions, on disk" "$self mmdebstrap /bench/disk" \
-    --prepare true --command-name "mkosi, in memory" "$self mkosi" \
-    --prepare true --command-name "mkosi, on disk" "$self mkosi /bench/disk" \
+    --prepare "$self clear" --command-name "mmdebstrap, mke2fs -d, partitions" "$self mmdebstrap" \
+    --prepare true --command-name "mkosi" "$self mkosi" \
     --prepare "$cold" --command-name "firstlight" "$self firstlight" \
-    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed, in memory" "$self mkosi-incremental" \
-    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed, on disk" "$self mkosi-incremental /bench/disk" \
+    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed" "$self mkosi-incremental" \
     --prepare "$change_ours" --command-name "firstlight, one overlay file changed" "$self firstlight" \
     --prepare true --command-name "firstlight, nothing changed" "$self firstlight" >&2
 
