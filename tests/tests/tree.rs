@@ -103,6 +103,8 @@ fn mmdebstrap(loaded: &Loaded, built: &Built, folder: &Path, theirs: &Path) -> R
     let output = Command::new("mmdebstrap")
         .args(["--variant=essential", "--format=directory", "--mode=root"])
         .args(["--skip=download/empty", "--skip=essential/unlink"])
+        // As the product's: an early file stays as it is.
+        .arg("--dpkgopt=force-confold")
         .arg(format!("--include={}", loaded.packages().join(",")))
         .args(hooks)
         .arg(first)
