@@ -5,7 +5,7 @@
 //!
 //! | field | value |
 //! |---|---|
-//! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count |
+//! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count, nor which other bases it has |
 //! | `base` | the base as JSON, without its snapshots and keyrings, which get into no image; its mirrors become the machine's own |
 //! | `overlay` | for each overlay, in the order in which they are laid: its name and its tree |
 //! | `compose` | for each project: its name and its tree |
@@ -139,10 +139,11 @@ impl Loaded {
     /// # Errors
     /// [`Unreadable`] with the first file that could not be read.
     pub fn identity(&self) -> Result<String, Unreadable> {
-        let mut base = self.base.clone();
+        let (mut recipe, mut base) = (self.recipe.clone(), self.base.clone());
+        recipe.bases.clear();
         base.keyring.clear();
         base.sources.iter_mut().for_each(|source| (source.snapshot, source.keyring) = (None, None));
-        let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &self.recipe).json("base", &base);
+        let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &recipe).json("base", &base);
         for (name, folder) in self.overlays() {
             print = print.field("overlay", name).tree("overlay", &folder)?;
         }
