@@ -90,6 +90,8 @@ fn mmdebstrap(loaded: &Loaded, built: &Built, folder: &Path, theirs: &Path) -> R
     let hooks = [
         format!("--setup-hook=mkdir -p {inside} && {cached} cp -lt {inside} {{}} +"),
         format!("--essential-hook=cp -rT {early} \"$1\""),
+        // Where mmdebstrap keeps the option for dpkg.
+        "--customize-hook=rm \"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap\"".to_owned(),
         format!("--customize-hook={cached} rm {{}} + && cp -lt {debs} {inside}/*.deb"),
     ];
     let keyring = loaded.keyring();
