@@ -73,3 +73,24 @@ pub fn extract_partition(image: &Path, label: &str, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// The partition table and each file system of `image` are sound; each partition is copied into `folder` on the way.
+///
+/// # Errors
+/// What `sgdisk` or `fsck` finds.
+pub fn disk(image: &Path, folder: &Path) -> Result<()> {
+    run("sgdisk", &["-v", &image.display().to_string()])?;
+    for (label, program, arguments) in [
+        ("root", "fsck.ext4", &["-fn"][..]),
+        ("data", "fsck.ext4", &["-fn"]),
+        ("esp", "fsck.vfat", &["-n"]),
+        ("site", "fsck.vfat", &["-n"]),
+    ] {
+        let part = folder.join(format!("{label}.part"));
+        extract_partition(image, label, &part)?;
+        let path = part.display().to_string();
+        run(program, &[arguments, &[path.as_str()]].concat())?;
+        std::fs::remove_file(part)?;
+    }
+    Ok(())
+}

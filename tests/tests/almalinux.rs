@@ -138,7 +138,7 @@ fn two_builds_give_the_same_disk_and_it_is_right() -> Result<()> {
     let output = image::command().args(["build", "--rebuild-check", "--out"]).arg(&out).arg(&bench.recipe).output()?;
     ensure!(output.status.success(), "{}", image::text(&output));
     let built = out.join("almalinux-1.0-almalinux-9-x86_64.raw");
-    the_disk_is_right(&built, &bench.folder)?;
+    judge::disk(&built, &bench.folder)?;
     labels_are_the_policys(&built)
 }
 
@@ -156,22 +156,5 @@ fn labels_are_the_policys(built: &Path) -> Result<()> {
     }
     let relabel = judge::run("debugfs", &["-R", "stat /.autorelabel", &at])?;
     ensure!(!relabel.contains("Inode:"), "{relabel}");
-    Ok(())
-}
-
-fn the_disk_is_right(built: &Path, folder: &Path) -> Result<()> {
-    judge::run("sgdisk", &["-v", &built.display().to_string()])?;
-    for (label, program, arguments) in [
-        ("root", "fsck.ext4", &["-fn"][..]),
-        ("data", "fsck.ext4", &["-fn"]),
-        ("esp", "fsck.vfat", &["-n"]),
-        ("site", "fsck.vfat", &["-n"]),
-    ] {
-        let part = folder.join(format!("{label}.part"));
-        judge::extract_partition(built, label, &part)?;
-        let path = part.display().to_string();
-        judge::run(program, &[arguments, &[path.as_str()]].concat())?;
-        fs::remove_file(part)?;
-    }
     Ok(())
 }

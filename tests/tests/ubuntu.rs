@@ -2,7 +2,7 @@
 //! boots to an open gate.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ fn the_image_boots_to_an_open_gate() -> Result<()> {
     let bench = Bench::new("ubuntu")?;
     let built = image::build(&bench.recipe, &bench.folder.join("out"))?;
     the_pockets_are_used(&bench)?;
-    the_disk_is_right(&built, &bench.folder)?;
+    judge::disk(&built, &bench.folder)?;
 
     let site = TestSite::make(&bench.folder.join("site"))?;
     let mut guest = Guest::start(&Settings {
@@ -153,23 +153,6 @@ fn the_pockets_are_used(bench: &Bench) -> Result<()> {
     ensure!(asked.iter().all(|request| !request.path.contains("/dists/noble/")), "{asked:#?}");
     let others = bench.servers.archive.requests();
     ensure!(!others.iter().any(|request| request.path.contains("/dists/noble-security/")), "{others:#?}");
-    Ok(())
-}
-
-fn the_disk_is_right(built: &Path, folder: &Path) -> Result<()> {
-    judge::run("sgdisk", &["-v", &built.display().to_string()])?;
-    for (label, program, arguments) in [
-        ("root", "fsck.ext4", &["-fn"][..]),
-        ("data", "fsck.ext4", &["-fn"]),
-        ("esp", "fsck.vfat", &["-n"]),
-        ("site", "fsck.vfat", &["-n"]),
-    ] {
-        let part = folder.join(format!("{label}.part"));
-        judge::extract_partition(built, label, &part)?;
-        let path = part.display().to_string();
-        judge::run(program, &[arguments, &[path.as_str()]].concat())?;
-        fs::remove_file(part)?;
-    }
     Ok(())
 }
 
