@@ -23,15 +23,17 @@ const BOOT: Duration = Duration::from_secs(900);
 const RENEWAL: Duration = Duration::from_secs(120);
 
 /// Packages as an upgrade would bring them: the installed ones with a higher version and another byte in each program, built
-/// on the machine with their own maintainer scripts; and all three in one run of dpkg. The signatures no longer hold.
+/// on the machine with their own maintainer scripts; and all three in one run of dpkg. The signatures no longer hold; the byte
+/// is one of the DOS program in the file's head, since shim refuses what is longer than its table of certificates says.
 const UPGRADE: &str = "set -eu
 cd \"$(mktemp -d)\"
 for package in shim-signed grub-efi-amd64-signed grub-pc-bin; do
   mkdir -p $package/DEBIAN
   dpkg -L $package | tar -C / --no-recursion -cf - -T - 2>/dev/null | tar -C $package -xf -
-  for file in shimx64.efi.signed grubx64.efi.signed normal.mod; do
-    find $package -name $file -type f -exec sh -c 'printf x >> \"$1\"' - {} \\;
+  for file in shimx64.efi.signed grubx64.efi.signed; do
+    find $package -name $file -type f -exec sh -c 'printf x | dd of=\"$1\" bs=1 seek=78 conv=notrunc status=none' - {} \\;
   done
+  find $package -name normal.mod -type f -exec sh -c 'printf x >> \"$1\"' - {} \\;
   dpkg-query -W -f 'Package: ${Package}\\nVersion: ${Version}+firstlight1\\nArchitecture: ${Architecture}\\nMaintainer: test\\n\
 Depends: ${Depends}\\nDescription: upgraded\\n' $package > $package/DEBIAN/control
   for script in preinst postinst prerm postrm triggers; do
