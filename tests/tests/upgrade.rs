@@ -58,6 +58,7 @@ dpkg --audit
 systemctl --failed --no-legend --plain";
 
 #[test]
+#[ignore = "three boots, and not seen to its end yet; run by `./make.sh test-all`"]
 fn an_upgraded_boot_loader_is_renewed_boots_everywhere_and_no_power_cut_breaks_it() -> Result<()> {
     ntp::serve()?;
     let folder = image::scratch("upgrade");
