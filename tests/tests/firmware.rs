@@ -1,5 +1,5 @@
-//! One image in every firmware: here UEFI with Secure Boot enforced by the older and the newer of Microsoft's keys. (UEFI
-//! without Secure Boot is the good machine's, and legacy BIOS that of the upgrade.)
+//! One image in every firmware: legacy BIOS, and UEFI with Secure Boot enforced by the older and the newer of
+//! Microsoft's keys. (UEFI without Secure Boot is the good machine's.)
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +13,13 @@ use firmware_checks::report::Gate;
 /// Microsoft's owner GUID in the signature databases.
 const MICROSOFT: &str = "77fa9abd-0359-4d32-bd60-28f4e78f784b";
 const BOOT: Duration = Duration::from_secs(420);
+
+#[test]
+fn the_image_boots_in_legacy_bios() -> Result<()> {
+    let observed = boot("bios", &["--firmware", "bios"])?;
+    ensure!(observed.contains("BIOS"), "{observed}");
+    Ok(())
+}
 
 #[test]
 fn the_image_boots_with_secure_boot_and_the_older_keys() -> Result<()> {
