@@ -6,6 +6,7 @@
 pub mod base;
 pub mod identity;
 mod load;
+pub mod platform;
 pub mod rules;
 pub mod schema;
 pub mod share;

@@ -7,6 +7,8 @@ use firmware_checks::units::Size;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::platform::Platform;
+
 /// An appliance: what is installed, what runs behind the gate, and what the machine must be for it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,22 +52,12 @@ impl Recipe {
     /// one has the recipe's name; of several, each has its folder's.
     #[must_use]
     pub fn projects(&self) -> Vec<(String, String)> {
-        let Platform::Docker { compose } = &self.platform;
+        let compose = self.platform.compose();
         let name = |folder: &String| match compose.len() {
             1 => self.name.clone(),
             _ => folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
         };
         compose.iter().map(|folder| (name(folder), folder.clone())).collect()
-    }
-}
-
-impl Platform {
-    /// Its name in a recipe, which is also its overlay's and its key in a base's `platforms`.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Docker { .. } => "docker",
-        }
     }
 }
 
@@ -98,18 +90,6 @@ pub struct Disk {
     /// The data partition as it is in the image, before the first boot grows it; absent: 64 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Size>,
-}
-
-/// What runs behind the gate.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Platform {
-    /// Docker Engine and Compose v2.
-    Docker {
-        /// Compose projects: folders beside the recipe, each with a `compose.yaml`.
-        #[serde(default)]
-        compose: Vec<String>,
-    },
 }
 
 /// A container image that lies in the appliance. Exactly one of `archive` and `packages` says where from.

@@ -5,10 +5,12 @@
 
 pub mod base;
 pub mod files;
+pub mod platform;
 pub mod recipe;
 pub mod requirements;
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::Problem;
@@ -82,6 +84,16 @@ fn repeated<T: Ord>(values: impl IntoIterator<Item = T>) -> Vec<(usize, usize)> 
     found
 }
 
+/// Whether `path` stays in the recipe's folder: relative, without `..`.
+fn is_beside(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn elsewhere(at: KeyPath, path: &str) -> Problem {
+    Problem::value(at, format!("`{path}` does not lie beside the recipe"))
+        .label("expected a relative path without `.` and `..`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +115,14 @@ mod tests {
     #[test]
     fn the_second_of_a_kind_is_found_with_its_first() {
         assert_eq!(repeated(["a", "b", "a", "a"]), [(2, 0), (3, 0)]);
+    }
+
+    #[test]
+    fn only_what_lies_in_the_recipes_folder_is_beside_it() {
+        for (path, beside) in
+            [("a/b", true), ("a", true), ("", false), ("/a", false), ("../a", false), ("a/../b", false)]
+        {
+            assert_eq!(is_beside(path), beside, "{path}");
+        }
     }
 }

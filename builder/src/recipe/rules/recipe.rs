@@ -2,9 +2,9 @@
 
 use firmware_checks::units::{Size, Unit};
 
-use super::{LABEL, as_label, is_label, packages, repeated, requirements};
+use super::{LABEL, as_label, elsewhere, is_beside, is_label, packages, platform, repeated, requirements};
 use crate::recipe::base::Family;
-use crate::recipe::schema::{ContainerImage, Disk, Platform, Recipe};
+use crate::recipe::schema::{ContainerImage, Disk, Recipe};
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::Problem;
 
@@ -26,7 +26,7 @@ pub fn problems(recipe: &Recipe) -> Vec<Problem> {
     found.extend(overlays(recipe));
     found.extend(vars(recipe));
     found.extend(disk(&recipe.disk));
-    found.extend(projects(recipe));
+    found.extend(platform::problems(recipe));
     found.extend(images(&recipe.images));
     found.extend(requirements::problems(&root.key("requirements"), &recipe.requirements));
     found
@@ -114,25 +114,6 @@ fn disk(disk: &Disk) -> Vec<Problem> {
     found
 }
 
-fn projects(recipe: &Recipe) -> Vec<Problem> {
-    let Platform::Docker { compose } = &recipe.platform;
-    let at = KeyPath::root().key("platform").key("compose");
-    let outside = compose.iter().enumerate().filter(|(_, folder)| !is_beside(folder));
-    let mut found: Vec<Problem> = outside.map(|(index, folder)| elsewhere(at.item(index), folder)).collect();
-    let projects = recipe.projects();
-    // A single project has the recipe's name, which has its own rule.
-    let named = projects.iter().enumerate().filter(|_| projects.len() > 1);
-    for (index, (name, folder)) in named.filter(|(_, (name, _))| !is_label(name)) {
-        let what = format!("compose folder `{folder}` would make a project named `{name}`");
-        found.push(Problem::value(at.item(index), what).label(LABEL));
-    }
-    for (index, first) in repeated(projects.iter().map(|(name, _)| name)) {
-        let what = format!("two compose projects would be named `{}`", projects[index].0);
-        found.push(Problem::value(at.item(index), what).label(format!("`{}` is the other", projects[first].1)));
-    }
-    found
-}
-
 fn images(images: &[ContainerImage]) -> Vec<Problem> {
     let at = KeyPath::root().key("images");
     let mut found: Vec<Problem> =
@@ -177,17 +158,6 @@ fn one_image(at: &KeyPath, image: &ContainerImage) -> Vec<Problem> {
     }
     found.extend(packages(&at.key("packages"), &image.packages, Family::Rpm));
     found
-}
-
-/// Whether `path` stays in the recipe's folder: relative, without `..`.
-fn is_beside(path: &str) -> bool {
-    !path.is_empty()
-        && std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
-}
-
-fn elsewhere(at: KeyPath, path: &str) -> Problem {
-    Problem::value(at, format!("`{path}` does not lie beside the recipe"))
-        .label("expected a relative path without `.` and `..`")
 }
 
 /// Whether `text` is a repository in lower case and a tag (OCI Distribution Specification 1.1, "Pulling manifests").
@@ -237,15 +207,6 @@ mod tests {
         }
         for bad in ["a", "a:", "A:1", "a//b:1", "a/:1", "a:1/b", "a:-1", "_a:1"] {
             assert!(!is_reference(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_what_lies_in_the_recipes_folder_is_beside_it() {
-        for (path, beside) in
-            [("a/b", true), ("a", true), ("", false), ("/a", false), ("../a", false), ("a/../b", false)]
-        {
-            assert_eq!(is_beside(path), beside, "{path}");
         }
     }
 }

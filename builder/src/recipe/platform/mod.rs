@@ -1,0 +1,33 @@
+//! The fields of a recipe's `[platform]`: a file for each platform.
+
+mod docker;
+
+pub use docker::Docker;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What runs behind the gate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Platform {
+    /// Docker Engine and Compose v2.
+    Docker(Docker),
+}
+
+impl Platform {
+    /// Its name in a recipe, which is also its overlay's and its key in a base's `platforms`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Docker(_) => "docker",
+        }
+    }
+
+    /// The compose folders; a platform without Compose has none.
+    #[must_use]
+    pub fn compose(&self) -> &[String] {
+        match self {
+            Self::Docker(docker) => &docker.compose,
+        }
+    }
+}
