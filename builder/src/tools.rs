@@ -1,12 +1,15 @@
 //! The tools root: the files of the base's own tools (apt and dpkg, or dnf and rpm; mke2fs), so that nothing of the host's decides an image.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::archive::{self, Larder, Package};
 use crate::progress::Progress;
 use crate::recipe::base::Family;
 use crate::rootfs::item::Owners;
+use crate::rootfs::tree::Tree;
 use crate::rootfs::{deb, rpm};
+use crate::sandbox;
 use crate::stage::{self, Key, Stages};
 use crate::store::{self, Download};
 
@@ -25,6 +28,9 @@ pub enum Error {
     /// A package can't be unpacked.
     #[error("making the tools root")]
     Rpm(#[from] rpm::PackageError),
+    /// The folders on which the sandbox mounts can't be made.
+    #[error("making the tools root: making the folders to mount on")]
+    MountPoints(#[source] io::Error),
     /// It can't be kept.
     #[error("making the tools root")]
     Stage(#[from] stage::Error),
@@ -54,6 +60,8 @@ pub fn root(
             Family::Deb => deb::extract::extract_all(&files, folder, Owners::Root)?,
             Family::Rpm => rpm::extract::extract_all(&files, folder)?,
         }
-        Ok(())
+        let made = Tree::open(folder)
+            .and_then(|tree| sandbox::folders_of_tools().try_for_each(|inside| tree.make_folders(inside).map(drop)));
+        made.map_err(Error::MountPoints)
     })
 }

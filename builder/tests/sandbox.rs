@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use firstlight::sandbox::{Error, Sandbox, set_program};
+use firstlight::sandbox::{Error, Sandbox, folders_of_tools, set_program};
 
 /// A root with the host's programs, which are seen read-only.
 fn root() -> (tempfile::TempDir, Sandbox) {
@@ -85,6 +85,22 @@ fn an_error_names_program_status_and_last_words() {
     assert!(matches!(missing, Error::NotStarted { .. }), "{missing:?}");
     let gone = Sandbox::new(Path::new("/no/such/root")).run(&["true"]).unwrap_err();
     assert!(gone.to_string().contains("binding the root folder: ENOENT"), "{gone}");
+}
+
+#[test]
+fn a_tools_root_stays_as_it_is() {
+    let (folder, _) = root();
+    for inside in folders_of_tools() {
+        fs::create_dir_all(folder.path().join(inside)).unwrap();
+    }
+    fs::create_dir(folder.path().join("etc")).unwrap();
+    let sandbox = Sandbox::of_tools(folder.path()).bind_ro(Path::new("/usr"), "/usr");
+    let script = "for at in /etc/a /a /var/a; do (echo x > $at) 2>/dev/null && echo $at; done
+        for at in /run/a /tmp/a /var/tmp/a; do echo x > $at && echo $at; done";
+    assert_eq!(shell(&sandbox, script), "/run/a\n/tmp/a\n/var/tmp/a\n");
+    for inside in folders_of_tools().chain([Path::new("etc")]) {
+        assert_eq!(fs::read_dir(folder.path().join(inside)).unwrap().count(), 0, "{inside:?}");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Grub {
         early: &str,
     ) -> Result<Self, Error> {
         let (modules, config) = (format!("{TARGET}{}", boot.bios_modules), format!("{TARGET}{EARLY}"));
-        let core = Sandbox::new(tools).bind_ro(root, TARGET).run(&command(boot, &modules, &config))?;
+        let core = Sandbox::of_tools(tools).bind_ro(root, TARGET).run(&command(boot, &modules, &config))?;
         let path = &boot.bios_modules;
         let wrong = |source| Error::Modules { path: path.clone(), source };
         let tree = Tree::open(root).map_err(wrong)?;

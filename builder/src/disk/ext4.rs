@@ -42,7 +42,7 @@ impl FileSystem<'_> {
     ) -> Result<(), sandbox::Error> {
         let size = self.partition.size;
         let inodes = layout::inodes(size, content).to_string();
-        let sandbox = Sandbox::new(tools).bind_ro(root, "/run/content");
+        let sandbox = Sandbox::of_tools(tools).bind_ro(root, "/run/content");
         let arguments = ["-m", "1", "-N", &inodes, "-d", "/run/content"];
         self.make(sandbox, image, layout::journal(size), &arguments, None)
     }
@@ -57,7 +57,7 @@ impl FileSystem<'_> {
         let journal = (size / 4 / MIB).clamp(GROWING_JOURNAL, 128) * MIB;
         let grows = self.base.features.iter().any(|feature| feature == "resize_inode");
         let growth = grows.then(|| format!("resize={}", GROWS_TO.max(size / 4096 + 1)));
-        self.make(Sandbox::new(tools), image, journal, &["-m", "0", "-i", &ratio], growth)
+        self.make(Sandbox::of_tools(tools), image, journal, &["-m", "0", "-i", &ratio], growth)
     }
 
     fn make(

@@ -166,7 +166,7 @@ fn ask(root: &Path, policy: &str, tools: &Path, names: &[&Path]) -> Result<BTree
     } else {
         ["-0", "-f", "/run/names", &contexts].to_vec()
     });
-    let sandbox = Sandbox::new(tools).bind_ro(root, TARGET).bind_ro(file.path(), "/run/names");
+    let sandbox = Sandbox::of_tools(tools).bind_ro(root, TARGET).bind_ro(file.path(), "/run/names");
     let said = sandbox.run(&command).map_err(|source| Error::Tool { doing, source })?;
     parse(&String::from_utf8_lossy(&said)).map_err(|words| Error::Words { doing, words })
 }
@@ -230,7 +230,7 @@ fn write<'a>(
     let file = tempfile::NamedTempFile::new().and_then(|file| fs::write(file.path(), commands).map(|()| file));
     let file = file.map_err(|source| Error::Io { doing, path: std::env::temp_dir(), source })?;
     let time = time.as_second().to_string();
-    let sandbox = Sandbox::new(tools).bind(image, "/run/disk.raw").bind_ro(file.path(), "/run/commands");
+    let sandbox = Sandbox::of_tools(tools).bind(image, "/run/disk.raw").bind_ro(file.path(), "/run/commands");
     let sandbox = sandbox.env("SOURCE_DATE_EPOCH", &time).env("E2FSPROGS_FAKE_TIME", &time);
     let disk = format!("/run/disk.raw?offset={}", partition.start);
     // debugfs ends well whatever happened to its commands: what it says is the only sign.

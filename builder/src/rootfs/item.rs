@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use tar::EntryType;
 use xattr::FileExt;
 
-use super::tree::{Owner, Tree, set_mode};
+use super::tree::{Owner, Tree, set_mode, set_mtime};
 
 /// Begins the PAX record of an extended attribute in an archive of ours, in hexadecimal: the tar crate ends a record at
 /// the first line feed, which capabilities (binary) may hold.
@@ -97,25 +97,34 @@ impl Item {
         Ok(Some(Self { inside, kind, owner, mode, mtime, attributes }))
     }
 
-    /// Makes it in `tree`; `fill` writes the content of a file. A folder gets its time by [`Self::date`], later.
+    /// Makes it in `tree`; `fill` writes the content of a file. A folder gets its time by [`Self::date`], later. Several
+    /// threads may make items of the same path at once: one of them stays.
     pub(super) fn make(&self, tree: &Tree, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let place = tree.place(&self.inside)?;
         match &self.kind {
-            Kind::Symlink(target) => place.symlink(target.as_os_str(), self.owner)?,
-            Kind::Link(original) => place.link(&tree.place(original)?)?,
+            Kind::Symlink(target) => {
+                place.symlink(target.as_os_str(), self.owner)?;
+                match place.set_mtime(self.mtime) {
+                    // Somebody is replacing it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    other => other,
+                }
+            }
+            // Its time is that of the original.
+            Kind::Link(original) => place.link(&tree.place(original)?),
             Kind::Folder => {
                 if place.make_folder(tree, &self.inside)? {
                     self.finish(&place.open()?)?;
                 }
-                return Ok(());
+                Ok(())
             }
             Kind::File => {
                 let mut file = place.create()?;
                 fill(&mut file)?;
                 self.finish(&file)?;
+                set_mtime(&file, self.mtime)
             }
         }
-        place.set_mtime(self.mtime)
     }
 
     /// Gives it its modification time.

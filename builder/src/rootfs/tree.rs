@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fchmod, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fchmod, fstatat, futimens, mkdirat, utimensat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, symlinkat, unlinkat};
 
 /// An open root folder.
@@ -182,12 +183,17 @@ impl Place {
         Ok(File::from(self.replacing(make)?))
     }
 
-    /// A new symbolic link in place of whatever was there.
+    /// A new symbolic link in place of whatever was there. One that leads to the same target stays: others may be following
+    /// it at this moment.
     ///
     /// # Errors
     /// The system call's; a folder is not replaced.
     pub fn symlink(&self, target: &OsStr, owner: Owner) -> io::Result<()> {
-        self.replacing(|| symlinkat(target, &self.folder, self.name()))?;
+        let same = || readlinkat(&self.folder, self.name()).is_ok_and(|found| found == target);
+        self.replacing(|| match symlinkat(target, &self.folder, self.name()) {
+            Err(Errno::EEXIST) if same() => Ok(()),
+            other => other,
+        })?;
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
         fchownat(&self.folder, self.name(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         Ok(())
@@ -248,9 +254,8 @@ impl Place {
     /// # Errors
     /// The system call's.
     pub fn set_mtime(&self, seconds: i64) -> io::Result<()> {
-        let time = nix::sys::time::TimeSpec::new(seconds, 0);
-        let no_follow = nix::sys::stat::UtimensatFlags::NoFollowSymlink;
-        Ok(nix::sys::stat::utimensat(&self.folder, self.name(), &time, &time, no_follow)?)
+        let time = TimeSpec::new(seconds, 0);
+        Ok(utimensat(&self.folder, self.name(), &time, &time, UtimensatFlags::NoFollowSymlink)?)
     }
 
     /// Removes the file or link here; one that is not there is no error.
@@ -295,6 +300,15 @@ pub fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fchmod(file, Mode::from_bits_truncate(mode & 0o7777))?)
 }
 
+/// Sets the modification time of the open `file`, in seconds since 1970, whatever its name is by now.
+///
+/// # Errors
+/// The system call's.
+pub fn set_mtime(file: impl AsFd, seconds: i64) -> io::Result<()> {
+    let time = TimeSpec::new(seconds, 0);
+    Ok(futimens(file, &time, &time)?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -324,15 +338,30 @@ mod tests {
     fn what_is_read_and_listed_looks_as_if_it_was_not() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("file"), "content").unwrap();
-        let long_ago = nix::sys::time::TimeSpec::new(1_000, 0);
-        let (tree, no_follow) = (Tree::open(root.path()).unwrap(), nix::sys::stat::UtimensatFlags::NoFollowSymlink);
+        let long_ago = TimeSpec::new(1_000, 0);
+        let (tree, no_follow) = (Tree::open(root.path()).unwrap(), UtimensatFlags::NoFollowSymlink);
         for path in [root.path().join("file"), root.path().to_owned()] {
-            nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, &path, &long_ago, &long_ago, no_follow).unwrap();
+            utimensat(nix::fcntl::AT_FDCWD, &path, &long_ago, &long_ago, no_follow).unwrap();
         }
         assert_eq!(tree.read(Path::new("file")).unwrap().unwrap(), b"content");
         assert_eq!(tree.list(Path::new("")).unwrap(), ["file"]);
         let atime = |path: &Path| std::os::unix::fs::MetadataExt::atime(&fs::metadata(path).unwrap());
         assert_eq!([atime(&root.path().join("file")), atime(root.path())], [1_000, 1_000]);
+    }
+
+    #[test]
+    fn a_link_to_the_same_target_stays_while_it_is_made_again() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = Tree::open(root.path()).unwrap();
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(root.path().join("lib")).unwrap());
+        let owner = Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
+        let link = |target| tree.place(Path::new("lib")).unwrap().symlink(OsStr::new(target), owner).unwrap();
+        link("usr/lib");
+        let first = inode();
+        link("usr/lib");
+        assert_eq!(inode(), first);
+        link("elsewhere");
+        assert_eq!(fs::read_link(root.path().join("lib")).unwrap(), Path::new("elsewhere"));
     }
 
     #[test]

@@ -33,6 +33,11 @@ fn program() -> PathBuf {
     PROGRAM.get().cloned().unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
+/// The folders, below it, that a tools root must have: since nothing may change it, nothing makes them later.
+pub fn folders_of_tools() -> impl Iterator<Item = &'static Path> {
+    mounts::of_tools()
+}
+
 /// A root folder and what a command in it is given. Each [`run`](Self::run) is a sandbox of its own.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
@@ -44,6 +49,7 @@ pub struct Sandbox {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Spec {
     root: PathBuf,
+    read_only: bool,
     binds: Vec<Bind>,
     env: BTreeMap<String, String>,
     command: Vec<String>,
@@ -133,7 +139,17 @@ impl Sandbox {
             ("TZ", "UTC"),
         ];
         let env = env.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { spec: Spec { root: root.to_owned(), binds: Vec::new(), env, command: Vec::new() }, log: None }
+        let spec = Spec { root: root.to_owned(), read_only: false, binds: Vec::new(), env, command: Vec::new() };
+        Self { spec, log: None }
+    }
+
+    /// A sandbox of the tools root `root`, which no command can change: as [`Self::new`], and `/var/tmp` is empty and forgotten
+    /// afterwards, too. It must have the [`folders_of_tools`].
+    #[must_use]
+    pub fn of_tools(root: &Path) -> Self {
+        let mut sandbox = Self::new(root);
+        sandbox.spec.read_only = true;
+        sandbox
     }
 
     /// Lets the command see and change `host`, a file or folder, as `inside`. A missing mount point is made, which

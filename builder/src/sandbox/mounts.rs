@@ -25,6 +25,11 @@ const LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "/dev/ptmx"),
 ];
 
+/// What [`super::Sandbox::new`] mounts upon, below the root folder.
+const MOUNT_POINTS: [&str; 5] = ["proc", "sys", "dev", "run", "tmp"];
+/// What [`super::Sandbox::of_tools`] mounts upon as well.
+const OF_TOOLS: &str = "var/tmp";
+
 const NONE: Option<&str> = None;
 
 /// Makes `spec.root` the root of this process's mount namespace, with everything mounted, and `/` the working folder.
@@ -39,6 +44,10 @@ pub(super) fn enter(spec: &Spec) -> Result<(), String> {
     step("making it the root", pivot_root(".", "."))?;
     step("returning to the host's root", fchdir(&old))?;
     standard()?;
+    if spec.read_only {
+        let target = Path::new("/").join(OF_TOOLS);
+        step("mounting /var/tmp", tmpfs(&target, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=1777"))?;
+    }
     for Bind { host, inside, kind } in &binds {
         let name = inside.display();
         mount_point(host, inside).map_err(|error| format!("making the mount point {name}: {error}"))?;
@@ -50,7 +59,8 @@ pub(super) fn enter(spec: &Spec) -> Result<(), String> {
     }
     step("releasing the host's root", mount(NONE, ".", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE))?;
     step("leaving the host's root", umount2(".", MntFlags::MNT_DETACH))?;
-    step("entering the new root", chdir("/"))
+    step("entering the new root", chdir("/"))?;
+    if spec.read_only { step("protecting the root folder", protect(Path::new("/"))) } else { Ok(()) }
 }
 
 fn step<T>(what: &str, result: nix::Result<T>) -> Result<T, String> {
@@ -72,10 +82,15 @@ fn resolve(bind: &Bind) -> Result<Bind, String> {
     Ok(Bind { host, inside: bind.inside.clone(), kind: bind.kind })
 }
 
+/// The folders that a tools root must have.
+pub(super) fn of_tools() -> impl Iterator<Item = &'static Path> {
+    MOUNT_POINTS.into_iter().chain([OF_TOOLS]).map(Path::new)
+}
+
 /// `/proc`, `/sys`, `/dev`, `/run` and `/tmp`.
 fn standard() -> Result<(), String> {
-    for folder in ["/proc", "/sys", "/dev", "/run", "/tmp"] {
-        make_folder(Path::new(folder)).map_err(|error| format!("making {folder}: {error}"))?;
+    for name in MOUNT_POINTS {
+        make_folder(&Path::new("/").join(name)).map_err(|error| format!("making /{name}: {error}"))?;
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     step("mounting /dev", tmpfs("/dev", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, "mode=755"))?;
@@ -90,7 +105,7 @@ fn standard() -> Result<(), String> {
 /// be taken for the sandbox's.
 fn second_root(inside: &Path) -> Result<(), String> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    for name in ["proc", "sys", "dev", "run", "tmp"] {
+    for name in MOUNT_POINTS {
         let target = inside.join(name);
         if !fs::symlink_metadata(&target).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(format!("{name} is not a folder"));
@@ -106,8 +121,8 @@ fn second_root(inside: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn tmpfs(target: &str, flags: MsFlags, options: &str) -> nix::Result<()> {
-    mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(options))
+fn tmpfs(target: impl AsRef<Path>, flags: MsFlags, options: &str) -> nix::Result<()> {
+    mount(Some("tmpfs"), target.as_ref(), Some("tmpfs"), flags, Some(options))
 }
 
 fn proc() -> Result<(), String> {
@@ -144,13 +159,15 @@ fn dev() -> Result<(), String> {
     Ok(())
 }
 
-/// Binds `from` to `to`. A later read-only remount must repeat the flags of the file system beneath, which a user
-/// namespace may not drop (`mount_setattr(2)`, "locked").
+/// Binds `from` to `to`.
 fn bind(from: &Path, to: &Path, read_only: bool) -> nix::Result<()> {
     mount(Some(from), to, NONE, bind_flags(), NONE)?;
-    if !read_only {
-        return Ok(());
-    }
+    if read_only { protect(to) } else { Ok(()) }
+}
+
+/// Makes what is bound to `to` read-only. That must repeat the flags of the file system beneath, which a user namespace may
+/// not drop (`mount_setattr(2)`, "locked").
+fn protect(to: &Path) -> nix::Result<()> {
     let present = statvfs(to)?.flags();
     let kept = [
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),

@@ -26,7 +26,7 @@ const STATUS: &str = "firstlight: apt-get's status: ";
 /// A name is unknown, the packages can't be installed together, or apt can't be run.
 pub fn solve(archive: &Archive, tools_root: &Path, wanted: &Wanted) -> Result<Solution> {
     solve_with(archive, wanted, INSIDE, |state, arguments| {
-        let mut sandbox = Sandbox::new(tools_root).env("APT_CONFIG", &format!("{INSIDE}/apt.conf"));
+        let mut sandbox = Sandbox::of_tools(tools_root).env("APT_CONFIG", &format!("{INSIDE}/apt.conf"));
         for (name, path) in &state.files {
             sandbox = sandbox.bind_ro(path, &format!("{INSIDE}/{name}"));
         }

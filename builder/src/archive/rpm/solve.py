@@ -11,13 +11,15 @@ import os
 import sys
 
 import dnf
+import dnf.conf
 import dnf.exceptions
 
 
 def open_base(request):
     os.makedirs(request["scratch"] + "/log")
-    base = dnf.Base()
-    conf = base.conf
+    # A base that makes its own configuration looks into the rpm database of the running system first, and makes one where
+    # there is none.
+    conf = dnf.conf.Conf()
     conf.installroot = request["scratch"] + "/root"
     conf.cachedir = request["scratch"] + "/cache"
     conf.persistdir = request["scratch"] + "/state"
@@ -32,6 +34,7 @@ def open_base(request):
     # that no primary index lists could not be had otherwise.
     if hasattr(conf, "optional_metadata_types"):
         conf.optional_metadata_types = ["filelists"]
+    base = dnf.Base(conf)
     for one in request["repositories"]:
         base.repos.add_new_repo(one["id"], conf, baseurl=["file://" + one["folder"]], skip_if_unavailable=False)
     base.fill_sack(load_system_repo=False)

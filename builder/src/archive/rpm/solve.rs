@@ -32,12 +32,11 @@ const SCRIPT: &str = include_str!("solve.py");
 /// A name is unknown, the packages can't be installed together, or dnf can't be run.
 pub fn solve(archive: &Archive, tools_root: &Path, wanted: &Wanted) -> Result<Solution> {
     solve_with(archive, wanted, INSIDE, SCRATCH, |state| {
-        // Nothing may change the tools root, be it a compiled copy of a module.
-        let mut sandbox = Sandbox::new(tools_root);
+        let mut sandbox = Sandbox::of_tools(tools_root);
         for (name, path) in &state.files {
             sandbox = sandbox.bind_ro(path, &format!("{INSIDE}/{name}"));
         }
-        // Isolated, Python heeds no variable: only -B keeps it from compiling into the tools root, which is a finished stage.
+        // -B: nothing compiled could be kept in the tools root.
         Ok(sandbox.run(&["python3", "-I", "-B", &format!("{INSIDE}/solve.py"), &format!("{INSIDE}/request.json")])?)
     })
 }

@@ -54,7 +54,8 @@ pub fn install(request: &Request<'_>, root: &Path) -> Result<(), Error> {
     let tree = Tree::open(root).map_err(Error::io("opening the root folder", root))?;
     lay_out(request, &tree)?;
     let released = request.solution.released.as_second();
-    let sandbox = Sandbox::new(request.tools).env("SOURCE_DATE_EPOCH", &released.to_string()).bind_root(root, TARGET);
+    let sandbox =
+        Sandbox::of_tools(request.tools).env("SOURCE_DATE_EPOCH", &released.to_string()).bind_root(root, TARGET);
     let database = Database { sandbox: sandbox.clone(), target: TARGET };
     transact(request, &sandbox.log(request.log))?;
     database.settle(&tree, released, request.work)?;

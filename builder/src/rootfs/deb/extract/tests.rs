@@ -126,3 +126,26 @@ fn a_file_that_is_no_package_is_named() {
     fs::write(&path, &whole[..whole.len() - 60]).unwrap();
     assert!(extract(&path, root.path(), Owners::Keep).is_err());
 }
+
+#[test]
+fn packages_that_hold_the_same_paths_are_extracted_side_by_side() {
+    let (root, names) = (tempfile::tempdir().unwrap(), (0..3000).map(|n| (format!("./etc/{n}"), format!("./lib{n}"))));
+    let names: Vec<(String, String)> = names.collect();
+    let entries: Vec<Entry<'_>> = names
+        .iter()
+        .flat_map(|(file, link)| {
+            [
+                (EntryType::Regular, file.as_str(), "", 0o644, b"x".as_slice()),
+                (EntryType::Symlink, link, "etc", 0o777, b""),
+            ]
+        })
+        .collect();
+    let folders = [(); 4].map(|()| tempfile::tempdir().unwrap());
+    let debs: Vec<PathBuf> = folders.iter().map(|folder| deb(folder.path(), "", &entries)).collect();
+    extract_all(&debs, root.path(), Owners::Root).unwrap();
+    for (file, link) in &names {
+        let file = fs::metadata(root.path().join(file)).unwrap();
+        assert_eq!((file.len(), file.mtime()), (1, 1_700_000_000));
+        assert_eq!(fs::symlink_metadata(root.path().join(link)).unwrap().mtime(), 1_700_000_000);
+    }
+}
