@@ -7,6 +7,7 @@
 //! machine is given besides.
 
 pub mod archive;
+pub mod artifact;
 pub mod base_check;
 pub mod boot;
 pub mod build;

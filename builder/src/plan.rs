@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use firmware_checks::document::{KeyPath, Problem};
 use firmware_checks::requirements::{Boot, Clock, Need, Owner, Port, Requirements, TlsMode};
 use serde::Serialize;
 
 use crate::archive::Solution;
+use crate::artifact::Pin;
 use crate::disk::layout::{self, Content, Layout, MIB, Part};
 use crate::lock::Lock;
 use crate::progress;
+use crate::recipe::artifact::{is_url, of_image};
 use crate::recipe::{self, Loaded};
 use crate::store::Store;
 
@@ -29,12 +30,14 @@ pub struct Plan {
     pub base: String,
     /// The base's architecture.
     pub architecture: String,
-    /// What is downloaded: the packages of the root file system and of container images, each once.
+    /// What is downloaded: the packages of the root file system and of container images, each once, and files that go in whole.
     pub downloads: Downloads,
     /// What the root file system is estimated to hold.
     pub root: Root,
     /// The container images.
     pub images: Vec<Image>,
+    /// The files that go into the image whole, the archives of container images among them.
+    pub artifacts: Vec<Pin>,
     /// The disk as it will be in the image.
     pub disk: Layout,
     /// What the machine must be.
@@ -46,6 +49,8 @@ pub struct Plan {
 pub struct Downloads {
     /// How many packages.
     pub packages: usize,
+    /// How many files that go into the image whole.
+    pub artifacts: usize,
     /// Bytes of all of them.
     pub bytes: u64,
     /// How many are in the store already.
@@ -63,6 +68,8 @@ pub struct Root {
     pub installed_bytes: u64,
     /// Bytes of container images.
     pub image_bytes: u64,
+    /// Bytes of the platform's files.
+    pub artifact_bytes: u64,
 }
 
 /// A container image that lies in the root file system.
@@ -85,14 +92,6 @@ pub enum Error {
     /// The same, of a size that the recipe gives.
     #[error("planning the disk")]
     Recipe(#[from] recipe::Error),
-    /// An archive of a container image could not be measured.
-    #[error("reading {path}")]
-    Archive {
-        /// The archive.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 /// Plans the build of `recipe` from `lock`.
@@ -107,7 +106,8 @@ pub fn plan(recipe: &Loaded, lock: &Lock, store: &Store) -> Result<Plan, Error> 
         version: recipe.recipe.version.clone(),
         base: recipe.base.name.clone(),
         architecture: recipe.base.architecture.clone(),
-        downloads: downloads(solutions(), |sha256| store.path(sha256).is_some()),
+        downloads: downloads(solutions(), &lock.artifacts, |sha256| store.path(sha256).is_some()),
+        artifacts: lock.artifacts.clone(),
         root,
         images,
         disk,
@@ -125,13 +125,16 @@ pub fn fits(recipe: &Loaded, lock: &Lock) -> Result<(), Error> {
 
 /// What goes into the root file system, and the disk that has room for it.
 fn sizes(recipe: &Loaded, lock: &Lock) -> Result<(Vec<Image>, Root, Layout), Error> {
-    let images = images(recipe, &lock.images)?;
+    let images = images(recipe, lock);
+    let platform = recipe.recipe.platform.artifacts();
+    let laid = lock.artifacts.iter().filter(|pin| platform.iter().any(|named| named.name == pin.name));
     let root = Root {
         packages: lock.system.packages.len(),
         installed_bytes: lock.system.installed_size(),
         image_bytes: images.iter().map(|image| image.bytes).sum(),
+        artifact_bytes: laid.map(|pin| pin.size).sum(),
     };
-    let bytes = root.installed_bytes + root.image_bytes + GENERATED;
+    let bytes = root.installed_bytes + root.image_bytes + root.artifact_bytes + GENERATED;
     // Where files are as small as those of a system are, one inode stands for 16 KiB.
     let disk = disk(recipe, Content { bytes, inodes: bytes / (16 << 10) })?;
     Ok((images, root, disk))
@@ -150,12 +153,18 @@ fn disk(recipe: &Loaded, content: Content) -> Result<Layout, Error> {
     })
 }
 
-fn downloads<'a>(solutions: impl Iterator<Item = &'a Solution>, stored: impl Fn(&str) -> bool) -> Downloads {
-    let once: BTreeMap<&str, u64> = solutions
+fn downloads<'a>(
+    solutions: impl Iterator<Item = &'a Solution>,
+    artifacts: &'a [Pin],
+    stored: impl Fn(&str) -> bool,
+) -> Downloads {
+    let mut once: BTreeMap<&str, u64> = solutions
         .flat_map(|solution| &solution.packages)
         .map(|package| (package.sha256.as_str(), package.size))
         .collect();
-    let mut found = Downloads { packages: once.len(), ..Downloads::default() };
+    let packages = once.len();
+    once.extend(artifacts.iter().filter(|pin| is_url(&pin.from)).map(|pin| (pin.sha256.as_str(), pin.size)));
+    let mut found = Downloads { packages, artifacts: once.len() - packages, ..Downloads::default() };
     for (sha256, size) in once {
         found.bytes += size;
         if stored(sha256) {
@@ -166,29 +175,29 @@ fn downloads<'a>(solutions: impl Iterator<Item = &'a Solution>, stored: impl Fn(
     found
 }
 
-fn images(recipe: &Loaded, solved: &[(usize, Solution)]) -> Result<Vec<Image>, Error> {
+fn images(recipe: &Loaded, lock: &Lock) -> Vec<Image> {
     let images = recipe.recipe.images.iter().enumerate().map(|(index, image)| {
-        let solution = solved.iter().find(|(of, _)| *of == index).map(|(_, solution)| solution);
-        let (packages, bytes) = match (solution, recipe.archive(image)) {
-            (Some(solution), _) => (solution.packages.len(), solution.installed_size()),
-            (None, Some(path)) => (0, size(&path)?),
-            (None, None) => (0, 0),
+        let solution = lock.images.iter().find(|(of, _)| *of == index).map(|(_, solution)| solution);
+        let archive = of_image(&image.name);
+        let (packages, bytes) = match solution {
+            Some(solution) => (solution.packages.len(), solution.installed_size()),
+            None => (0, lock.artifacts.iter().find(|pin| pin.name == archive).map_or(0, |pin| pin.size)),
         };
-        Ok(Image { name: image.name.clone(), packages, bytes })
+        Image { name: image.name.clone(), packages, bytes }
     });
     images.collect()
 }
 
-fn size(path: &Path) -> Result<u64, Error> {
-    let metadata = path.metadata();
-    Ok(metadata.map_err(|source| Error::Archive { path: path.display().to_string(), source })?.len())
-}
-
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Downloads { packages, bytes, stored, stored_bytes } = self.downloads;
+        let Downloads { packages, artifacts, bytes, stored, stored_bytes } = self.downloads;
         writeln!(f, "{} {} on {} ({})", self.name, self.version, self.base, self.architecture)?;
-        line(f, "download", &format!("{packages} packages, {}", progress::bytes(bytes)))?;
+        let files = match artifacts {
+            0 => String::new(),
+            1 => " and 1 file".to_owned(),
+            count => format!(" and {count} files"),
+        };
+        line(f, "download", &format!("{packages} packages{files}, {}", progress::bytes(bytes)))?;
         if stored > 0 {
             line(f, "", &format!("{stored} of them, {}, are in the store already", progress::bytes(stored_bytes)))?;
         }
@@ -198,6 +207,9 @@ impl fmt::Display for Plan {
             let made =
                 if image.packages > 0 { format!("of {} packages, about ", image.packages) } else { String::new() };
             line(f, "container", &format!("{}: {made}{}", image.name, progress::bytes(image.bytes)))?;
+        }
+        for Pin { name, from, size, .. } in &self.artifacts {
+            line(f, "file", &format!("{name}: {}, {from}", progress::bytes(*size)))?;
         }
         line(f, "disk", &self.partitions())?;
         self.machine(f)
@@ -280,6 +292,10 @@ mod tests {
     use crate::archive::Package;
     use crate::recipe::schema::Disk;
 
+    fn pin(from: &str) -> Pin {
+        Pin { name: "k3s".into(), from: from.into(), size: 1_000_000, sha256: "a".repeat(64) }
+    }
+
     fn package(name: &str, size: u64) -> Package {
         Package { size, ..Package::named(name, "1") }
     }
@@ -289,8 +305,9 @@ mod tests {
         let solution = |packages: &[Package]| Solution { packages: packages.to_vec(), released: Timestamp::UNIX_EPOCH };
         let root = solution(&[package("libc6", 100), package("systemd", 10)]);
         let image = solution(&[package("libc6", 100), package("nginx", 1)]);
-        let found = downloads([&root, &image].into_iter(), |sha256| sha256 == package("systemd", 10).sha256);
-        assert_eq!(found, Downloads { packages: 3, bytes: 111, stored: 1, stored_bytes: 10 });
+        let files = [pin("https://a.example/k3s"), pin("beside.tar")];
+        let found = downloads([&root, &image].into_iter(), &files, |sha256| sha256 == package("systemd", 10).sha256);
+        assert_eq!(found, Downloads { packages: 3, artifacts: 1, bytes: 1_000_111, stored: 1, stored_bytes: 10 });
     }
 
     #[test]
@@ -303,23 +320,26 @@ mod tests {
         )
         .unwrap();
         let disk = Disk { root: Some(Size::new(4, Unit::GiB)), ..Disk::default() };
+        let pin = pin("https://a.example/k3s");
         let plan = Plan {
             name: "hello".into(),
             version: "1.0".into(),
             base: "debian-13".into(),
             architecture: "amd64".into(),
-            downloads: Downloads { packages: 3, bytes: 2_000_000, stored: 1, stored_bytes: 1_000_000 },
-            root: Root { packages: 2, installed_bytes: 5_000_000, image_bytes: 1_000_000 },
+            downloads: Downloads { packages: 3, artifacts: 1, bytes: 2_000_000, stored: 1, stored_bytes: 1_000_000 },
+            root: Root { packages: 2, installed_bytes: 5_000_000, image_bytes: 1_000_000, artifact_bytes: 0 },
             images: vec![Image { name: "a/b:1".into(), packages: 2, bytes: 1_000_000 }],
+            artifacts: vec![pin],
             disk: Layout::new(&disk, Content::default()).unwrap(),
             requirements,
         };
         let told = "\
 hello 1.0 on debian-13 (amd64)
-  download   3 packages, 2 MB
+  download   3 packages and 1 file, 2 MB
              1 of them, 1 MB, are in the store already
   root       2 packages, about 5 MB unpacked
   container  a/b:1: of 2 packages, about 1 MB
+  file       k3s: 1 MB, https://a.example/k3s
   disk       4.45 GB: bios 1 MiB, esp 64 MiB, site 16 MiB, root 4096 MiB, data 64 MiB, grows to fill the machine's disk
   cpu        at least 2
   memory     at least 2 GB, recommended 4 GB

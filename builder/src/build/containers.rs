@@ -9,9 +9,11 @@ use std::slice;
 use jiff::Timestamp;
 
 use crate::archive::{self, Larder, Solution};
+use crate::artifact::{self, Files};
 use crate::platform::container::{self, Config, Layer};
 use crate::platform::docker::{PROBE_IMAGE, Prepared};
 use crate::progress::Progress;
+use crate::recipe::artifact::of_image;
 use crate::recipe::base::Family;
 use crate::recipe::schema::ContainerImage;
 use crate::recipe::{Fingerprint, Loaded};
@@ -67,6 +69,9 @@ pub enum Error {
         /// Why.
         source: deb::PackageError,
     },
+    /// Its archive is not to be had.
+    #[error(transparent)]
+    Artifact(#[from] artifact::Error),
     /// It could not be kept in the cache.
     #[error(transparent)]
     Stage(#[from] stage::Error),
@@ -90,6 +95,8 @@ pub struct Kitchen<'a> {
     pub released: Timestamp,
     /// Where the packages lie.
     pub larder: &'a Larder<'a>,
+    /// Where the archives lie.
+    pub files: &'a Files,
     /// A folder for unfinished trees and layers.
     pub folder: &'a Path,
     /// Where finished images are kept.
@@ -194,7 +201,7 @@ impl Kitchen<'_> {
 
     fn of_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
         let name = image.name.clone();
-        let archive = self.loaded.archive(image).unwrap_or_default();
+        let archive = self.files.path(&of_image(&name))?.to_owned();
         let contents =
             container::inspect(&archive).map_err(|source| Error::Container { name: name.clone(), source })?;
         if !contents.names.contains(&name) {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::record::Records;
 use crate::archive::{Larder, Package, Trust};
+use crate::artifact::{self, Files};
 use crate::disk;
 use crate::lock::{self, Lock, Workshop};
 use crate::parallel;
@@ -117,11 +118,14 @@ impl Job {
         // What can't fit is refused before anything is installed.
         plan::fits(loaded, lock)?;
         let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();
-        store.fetch(&self.downloads(&packages, workshop), progress).map_err(|error| self.gone(error))?.tell(progress);
+        let mut downloads = self.downloads(&packages, workshop);
+        downloads.extend(artifact::downloads(&lock.artifacts));
+        store.fetch(&downloads, progress).map_err(|error| self.gone(error))?.tell(progress);
 
         let tools = || self.tools(workshop);
         let larder = self.larder(workshop);
-        let ingredients = root::Ingredients { loaded, lock, overlays, larder, checks, tools: &tools };
+        let files = &Files::of(loaded, &lock.artifacts, store);
+        let ingredients = root::Ingredients { loaded, lock, overlays, larder, files, checks, tools: &tools };
         thread::scope(|scope| self.assemble(scope, &ingredients, workshop))
     }
 
@@ -217,5 +221,9 @@ fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -
     print = overlays.iter().fold(print, |print, overlay| print.field("overlay", overlay.digest()));
     let packages = lock.packages();
     print = packages.iter().fold(print, |print, package| print.field("package", &package.sha256));
+    print = lock
+        .artifacts
+        .iter()
+        .fold(print, |print, pin| print.field("artifact", &pin.name).field("content", &pin.sha256));
     Ok(lock.tools.iter().fold(print, |print, package| print.field("tool", &package.sha256)).finish())
 }

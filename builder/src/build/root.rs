@@ -13,6 +13,7 @@ use firmware_checks::appliance::{self, Appliance};
 
 use super::containers::Kitchen;
 use crate::archive::Larder;
+use crate::artifact::Files;
 use crate::lock::Lock;
 use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};
@@ -38,6 +39,8 @@ pub struct Ingredients<'a> {
     pub overlays: &'a [Overlay],
     /// Where the packages lie.
     pub larder: Larder<'a>,
+    /// Where the files lie that go in whole.
+    pub files: &'a Files,
     /// The static program for the image.
     pub checks: &'a [u8],
     /// Makes the tools root, or waits for it.
@@ -196,11 +199,11 @@ fn prepare_images(
     cache: &Path,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Prepared>> {
-    let Ingredients { loaded, lock, larder, checks, .. } = ingredients;
+    let Ingredients { loaded, lock, larder, files, checks, .. } = ingredients;
     let folder = work.join("containers");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let (released, stages) = (lock.system.released, Stages::open(cache)?);
-    let kitchen = Kitchen { loaded, released, larder, folder: &folder, stages: &stages, progress };
+    let kitchen = Kitchen { loaded, released, larder, files, folder: &folder, stages: &stages, progress };
     Ok(kitchen.prepare(checks, &lock.images)?)
 }
 

@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Archives, Common};
+use crate::artifact;
 use crate::lock::{self, Diff, Workshop};
 use crate::progress::Progress;
 use crate::recipe::{self, Loaded};
 use crate::sandbox::userns;
 
-/// Fix the packages of a recipe, to the byte, in NAME.BASE.lock beside it; prints the lock's path
+/// Fix the packages and files of a recipe, to the byte, in NAME.BASE.lock beside it; prints the lock's path
 ///
 /// A lock that fits its recipe is left as it is unless --update is given.
 #[derive(Debug, Args)]
@@ -85,7 +86,7 @@ impl Lock {
                 return tell(Some(&lock), &lock, false);
             }
             Ok(before) => before,
-            Err(error @ (lock::Error::Stale { .. } | lock::Error::Artifact { .. })) => {
+            Err(error @ (lock::Error::Stale { .. } | lock::Error::Artifact(artifact::Error::Changed { .. }))) => {
                 workshop.progress.warn(error);
                 lock::peek(&path, recipe)
             }

@@ -16,8 +16,8 @@ use crate::sandbox::userns;
 
 /// Say what a build would download and how big it would get
 ///
-/// Takes the lock where there is one; else it asks the archive, downloads its indices and the tools, no more, and writes
-/// no lock.
+/// Takes the lock where there is one; else it asks the archive, downloads its indices, the tools and the recipe's own files, no
+/// more, and writes no lock.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     /// The recipe

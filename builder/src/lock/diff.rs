@@ -1,6 +1,6 @@
 //! What locking anew would change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Lock;
 use crate::archive::{Package, compare_versions};
+use crate::artifact::Pin;
 use crate::progress;
 use crate::recipe::base::Family;
 
@@ -23,9 +24,11 @@ pub struct Diff {
     pub to: Timestamp,
     /// Packages of the image that differ, by name.
     pub packages: Vec<Change>,
-    /// Bytes of all packages of the image before.
+    /// Files that go into the image whole and differ, by name.
+    pub artifacts: Vec<Replaced>,
+    /// Bytes of all packages and artifacts of the image before.
     pub bytes_before: u64,
-    /// Bytes of all packages of the image after.
+    /// Bytes of all packages and artifacts of the image after.
     pub bytes_after: u64,
     /// Whether the tools that make the image differ, too.
     pub tools: bool,
@@ -48,8 +51,19 @@ impl Diff {
     /// Whether both take the same.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.packages.is_empty() && !self.tools
+        self.packages.is_empty() && self.artifacts.is_empty() && !self.tools
     }
+}
+
+/// One file of the image that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// What it is.
+    pub name: String,
+    /// What the first lock has; none where it is added.
+    pub before: Option<Pin>,
+    /// What the second lock has; none where it is removed.
+    pub after: Option<Pin>,
 }
 
 /// What `after` has that `before` has not, and the reverse; both of a base of this family.
@@ -67,15 +81,49 @@ pub fn diff(family: Family, before: Option<&Lock>, after: &Lock) -> Diff {
             change.bytes += sign * package.size.cast_signed();
         }
     }
-    let bytes = |list: &[Package]| list.iter().map(|package| package.size).sum();
+    let bytes = |list: &[Package], pins: &[Pin]| {
+        list.iter().map(|package| package.size).chain(pins.iter().map(|pin| pin.size)).sum()
+    };
+    let old_pins = before.map_or(&[][..], |lock| &lock.artifacts);
     Diff {
         family,
         from: before.map(|lock| lock.released),
         to: after.released,
-        bytes_before: bytes(&old),
-        bytes_after: bytes(&new),
+        artifacts: replaced(old_pins, &after.artifacts),
+        bytes_before: bytes(&old, old_pins),
+        bytes_after: bytes(&new, &after.artifacts),
         tools: before.is_none_or(|lock| lock.tools != after.tools),
         packages: changes.into_values().collect(),
+    }
+}
+
+/// The pins that differ, by name.
+fn replaced(old: &[Pin], new: &[Pin]) -> Vec<Replaced> {
+    let names: BTreeSet<&str> = old.iter().chain(new).map(|pin| pin.name.as_str()).collect();
+    let find = |list: &[Pin], name: &str| list.iter().find(|pin| pin.name == name).cloned();
+    let differ = names.into_iter().filter_map(|name| {
+        let (before, after) = (find(old, name), find(new, name));
+        (before != after).then(|| Replaced { name: name.to_owned(), before, after })
+    });
+    differ.collect()
+}
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |pin: &Pin| format!("{} sha256 {}… ({})", pin.from, &pin.sha256[..12], progress::bytes(pin.size));
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) if before.from == after.from => {
+                let (old, new) = (&before.sha256[..12], &after.sha256[..12]);
+                let (was, is) = (progress::bytes(before.size), progress::bytes(after.size));
+                writeln!(f, "  replaced   {}: {} sha256 {old}… ({was}) -> {new}… ({is})", self.name, after.from)
+            }
+            (Some(before), Some(after)) => {
+                writeln!(f, "  replaced   {}: {}\n             -> {}", self.name, told(before), told(after))
+            }
+            (Some(before), None) => writeln!(f, "  removed    {}: {}", self.name, told(before)),
+            (None, Some(after)) => writeln!(f, "  added      {}: {}", self.name, told(after)),
+            (None, None) => Ok(()),
+        }
     }
 }
 
@@ -88,7 +136,7 @@ impl Change {
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
-            return writeln!(f, "  nothing changes: the archive as of {} gives the same packages", self.to);
+            return writeln!(f, "  nothing changes: the archive as of {} gives the same packages and files", self.to);
         }
         for change in &self.packages {
             let Change { name, before, after, bytes } = change;
@@ -106,16 +154,23 @@ impl fmt::Display for Diff {
                 }
             }
         }
+        for replaced in &self.artifacts {
+            replaced.fmt(f)?;
+        }
         if self.tools && self.from.is_some() {
             writeln!(f, "  the tools that make the image differ")?;
         }
-        let count = |wanted: fn(&Change) -> bool| self.packages.iter().filter(|change| wanted(change)).count();
+        let count = |changed: (bool, bool)| {
+            let packages = self.packages.iter().map(|change| (!change.before.is_empty(), !change.after.is_empty()));
+            let artifacts = self.artifacts.iter().map(|one| (one.before.is_some(), one.after.is_some()));
+            packages.chain(artifacts).filter(|one| *one == changed).count()
+        };
         writeln!(
             f,
             "  {} added, {} removed, {} changed; {} instead of {}",
-            count(|change| change.before.is_empty()),
-            count(|change| change.after.is_empty()),
-            count(|change| !change.before.is_empty() && !change.after.is_empty()),
+            count((false, true)),
+            count((true, false)),
+            count((true, true)),
             progress::bytes(self.bytes_after),
             progress::bytes(self.bytes_before),
         )

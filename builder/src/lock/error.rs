@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::archive;
+use crate::artifact;
 use crate::recipe;
 use crate::recipe::identity::Unreadable;
 use crate::{stage, store, tools};
@@ -39,21 +40,9 @@ pub enum Error {
         /// Each part that changed: its file and its key.
         changed: Vec<String>,
     },
-    /// A file that goes into the image is no longer what the lock says.
-    #[error(
-        "{}: {what} differs from the lock\n  expected sha256 {expected}, found {found}\n  hint: bring the right file, or lock \
-         anew with `firstlight lock`", path.display()
-    )]
-    Artifact {
-        /// The file.
-        path: PathBuf,
-        /// What it is, for a person.
-        what: String,
-        /// As the lock says.
-        expected: String,
-        /// As it is.
-        found: String,
-    },
+    /// A file that goes into the image whole is not the right one, or not to be had.
+    #[error(transparent)]
+    Artifact(#[from] artifact::Error),
     /// The lock's text is not that of a lock.
     #[error(
         "{message}\n  hint: a lock is not written by hand; bring it back from version control, or remove it and run `firstlight lock`"
@@ -109,6 +98,10 @@ impl Error {
     /// Whether it is the user's to mend.
     #[must_use]
     pub fn is_input(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Stale { .. } | Self::Artifact { .. } | Self::Malformed { .. })
+        match self {
+            Self::Missing { .. } | Self::Stale { .. } | Self::Malformed { .. } => true,
+            Self::Artifact(error) => error.is_input(),
+            _ => false,
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::Lock;
 use super::error::{Error, Result};
 use super::inputs::{self, Inputs};
 use crate::archive::{Package, Solution};
+use crate::artifact::{self, Pin};
 use crate::recipe::Loaded;
 use crate::recipe::schema::ContainerImage;
 use crate::store;
@@ -49,40 +50,6 @@ pub struct Index {
     pub sha256: String,
 }
 
-/// A file beside the recipe that goes into the image whole.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Artifact {
-    /// What it is: the name of a container image.
-    pub name: String,
-    /// Its path as the recipe gives it.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    /// SHA-256 of its content.
-    pub sha256: String,
-}
-
-impl Artifact {
-    /// The archives of container images that `recipe` names, as they are now.
-    ///
-    /// # Errors
-    /// One can't be read.
-    pub fn of(recipe: &Loaded) -> Result<Vec<Self>> {
-        let archives = recipe.recipe.images.iter().filter_map(|image| Some((image, image.archive.as_ref()?)));
-        let artifact = |(image, path): (&ContainerImage, &String)| {
-            let file = recipe.folder.join(path);
-            let read = || {
-                let mut reader = fs::File::open(&file)?;
-                Ok((reader.metadata()?.len(), store::digest_of(&mut reader)?))
-            };
-            let (size, sha256) = read().map_err(Error::io("reading", &file))?;
-            Ok(Self { name: image.name.clone(), path: path.clone(), size, sha256 })
-        };
-        archives.map(artifact).collect()
-    }
-}
-
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -94,7 +61,7 @@ struct File {
     #[serde(default)]
     index: Vec<Index>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    artifact: Vec<Artifact>,
+    artifact: Vec<Pin>,
     set: Vec<Set>,
     package: Vec<Entry>,
 }
@@ -228,11 +195,10 @@ pub fn read(path: &Path, recipe: &Loaded) -> Result<Option<Lock>> {
     if !changed.is_empty() {
         return Err(Error::Stale { path: path.to_owned(), recipe: recipe.path.clone(), changed });
     }
-    let artifacts = Artifact::of(recipe)?;
-    compare(recipe, path, &file.artifact, &artifacts)?;
-    file.lock(recipe, inputs, |image| !image.packages.is_empty())
-        .map(Some)
-        .map_err(|reason| malformed(path, &text, 0..0, reason))
+    let lock = file.pins(recipe).and_then(|()| file.lock(recipe, inputs, |image| !image.packages.is_empty()));
+    let lock = lock.map_err(|reason| malformed(path, &text, 0..0, reason))?;
+    artifact::compare(recipe, &lock.artifacts)?;
+    Ok(Some(lock))
 }
 
 /// What the file `path` locks, although it may no longer be what `recipe` asks for; `None` where that can't be told.
@@ -255,24 +221,6 @@ fn parse(path: &Path, text: &str) -> Result<File> {
 
 fn malformed(path: &Path, text: &str, span: std::ops::Range<usize>, reason: String) -> Error {
     Error::Malformed { message: Diagnostic::new(path, text, span, reason).to_string() }
-}
-
-/// Each file must be the one that was locked.
-fn compare(recipe: &Loaded, lock: &Path, locked: &[Artifact], now: &[Artifact]) -> Result<()> {
-    let names = |list: &[Artifact]| list.iter().map(|one| (one.name.clone(), one.path.clone())).collect::<Vec<_>>();
-    if names(locked) != names(now) {
-        let changed = vec![format!("{}: `images`", recipe.path.display())];
-        return Err(Error::Stale { path: lock.to_owned(), recipe: recipe.path.clone(), changed });
-    }
-    match locked.iter().zip(now).find(|(locked, now)| locked != now) {
-        None => Ok(()),
-        Some((locked, now)) => Err(Error::Artifact {
-            path: recipe.folder.join(&now.path),
-            what: format!("the archive of container image `{}`", now.name),
-            expected: locked.sha256.clone(),
-            found: now.sha256.clone(),
-        }),
-    }
 }
 
 impl File {
@@ -311,5 +259,20 @@ impl File {
             system: solved(SYSTEM)?,
             images: images.collect::<std::result::Result<_, String>>()?,
         })
+    }
+
+    /// Whether the lock pins exactly the artifacts of the recipe.
+    fn pins(&self, recipe: &Loaded) -> std::result::Result<(), String> {
+        for named in recipe.recipe.artifacts() {
+            let fits = |pin: &&Pin| pin.name == named.name && pin.from == named.artifact.from;
+            let pin = self.artifact.iter().find(fits).ok_or_else(|| format!("it has no artifact `{}`", named.name))?;
+            if !store::is_digest(&pin.sha256) {
+                return Err(format!("{}: `{}` is not a SHA-256 digest", pin.name, pin.sha256));
+            }
+        }
+        match self.artifact.len().cmp(&recipe.recipe.artifacts().len()) {
+            std::cmp::Ordering::Greater => Err("it has artifacts that the recipe does not name".to_owned()),
+            _ => Ok(()),
+        }
     }
 }

@@ -35,6 +35,8 @@ pub fn of(recipe: &Loaded) -> Result<Inputs> {
     ];
     let made = own.images.iter().filter(|image| !image.packages.is_empty());
     values.extend(made.map(|image| (format!("recipe.images.{}.packages", image.name), json!(image.packages))));
+    let artifacts = own.artifacts();
+    values.extend(artifacts.iter().map(|one| (format!("recipe.{}", one.at), json!((&one.name, one.artifact)))));
     let new = || Fingerprint::new("firstlight lock 1");
     let mut inputs: Inputs =
         values.into_iter().map(|(name, value)| (name, new().json("value", &value).finish())).collect();

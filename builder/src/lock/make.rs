@@ -6,9 +6,10 @@ use firmware_checks::document::Problem;
 use jiff::Timestamp;
 
 use super::error::{Error, Result};
-use super::file::{Artifact, Index};
+use super::file::Index;
 use super::{Lock, inputs};
 use crate::archive::{self, Archive, Larder, Mirrors, Trust, Wanted};
+use crate::artifact;
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::stage::Stages;
@@ -28,13 +29,15 @@ pub struct Workshop<'a> {
     pub progress: &'a Progress,
 }
 
-/// Chooses what `recipe` takes, with the archive as it is `now`. Downloads indices and the packages of the tools root, and no
-/// others. Needs the user namespace of [`crate::sandbox::userns::enter`].
+/// Chooses what `recipe` takes, with the archive as it is `now`. Downloads indices, the packages of the tools root and the
+/// recipe's artifacts, and nothing else. Needs the user namespace of [`crate::sandbox::userns::enter`].
 ///
 /// # Errors
 /// [`Error`].
 pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<Lock> {
     let Workshop { mirrors, store, cache, progress } = *workshop;
+    // First: whoever must bring another file should not wait for the archive.
+    let artifacts = artifact::pin(recipe, store, progress)?;
     let trust = Trust::read(&recipe.base, &recipe.base_path)?;
     let archive = Archive::open(&recipe.base, &trust, mirrors, store, progress, now)?;
     let stages = Stages::open(cache)?;
@@ -56,7 +59,7 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
         released: archive.released(),
         inputs: inputs::of(recipe)?,
         indices: indices(recipe, &archive),
-        artifacts: Artifact::of(recipe)?,
+        artifacts,
         tools,
         system,
         images,

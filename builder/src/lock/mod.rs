@@ -18,10 +18,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::archive::{Package, Solution};
+use crate::artifact::Pin;
 use crate::recipe::Loaded;
 pub use diff::{Diff, diff};
 pub use error::{Error, Result};
-pub use file::{Artifact, Index, peek, read, write};
+pub use file::{Index, peek, read, write};
 pub use make::{Workshop, make};
 
 /// What a recipe takes on one base.
@@ -33,8 +34,8 @@ pub struct Lock {
     pub inputs: inputs::Inputs,
     /// The indices that the packages were chosen from.
     pub indices: Vec<Index>,
-    /// Files of the user's that go into the image whole.
-    pub artifacts: Vec<Artifact>,
+    /// Files that go into the image whole, in the recipe's order.
+    pub artifacts: Vec<Pin>,
     /// The packages of the tools root, by name.
     pub tools: Vec<Package>,
     /// The packages of the root file system, in the order in which apt would unpack them.
@@ -63,7 +64,12 @@ pub fn path(recipe: &Loaded) -> PathBuf {
 /// A lock in one line, for a person.
 #[must_use]
 pub fn summary(recipe: &Loaded, lock: &Lock) -> String {
-    format!("{} packages of {}, as of {}", lock.system.packages.len(), recipe.base.name, lock.released)
+    let files = match lock.artifacts.len() {
+        0 => String::new(),
+        1 => " and 1 file".to_owned(),
+        count => format!(" and {count} files"),
+    };
+    format!("{} packages of {}{files}, as of {}", lock.system.packages.len(), recipe.base.name, lock.released)
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::artifact;
+use crate::progress::Progress;
 use crate::recipe::base::Family;
 use crate::recipe::{self, Loaded};
+use crate::store::{Network, Store};
 
 const DIGEST: &str = "b235129b2f112a45ba1a35dec8bfb007b9e655f764fd2ab92f64721cb078e6fd";
 
@@ -55,6 +58,12 @@ impl Shelf {
     }
 }
 
+fn pins(recipe: &Loaded) -> Vec<Pin> {
+    let offline = Network { offline: true, ..Network::default() };
+    let store = Store::with_network(&recipe.folder.join("cache"), offline).unwrap();
+    artifact::pin(recipe, &store, &Progress::silent()).unwrap()
+}
+
 fn lock(recipe: &Loaded) -> Lock {
     let released = "2026-11-20T02:11:10Z".parse().unwrap();
     let package = |name: &str, version: &str| Package { source: 1, ..Package::named(name, version) };
@@ -70,7 +79,7 @@ fn lock(recipe: &Loaded) -> Lock {
             released,
             sha256: DIGEST.to_owned(),
         }],
-        artifacts: Artifact::of(recipe).unwrap(),
+        artifacts: pins(recipe),
         tools: vec![package("bash", "5"), package("dpkg", "1")],
         // Not in the order of their names: apt's order is the order of unpacking.
         system: solution(&[package("udev", "2"), Package { essential: true, ..package("bash", "6") }]),
@@ -154,7 +163,9 @@ fn a_file_that_goes_into_the_image_must_be_the_one_that_was_locked() {
     let error = shelf.read_after(|shelf| fs::write(shelf.path("recipes/app.tar"), "two").unwrap()).unwrap_err();
     let text = error.to_string();
     assert!(
-        matches!(error, Error::Artifact { .. }) && text.contains("recipes/app.tar: ") && text.contains("`app:1`"),
+        matches!(error, Error::Artifact(artifact::Error::Changed { .. }))
+            && text.contains("recipes/app.tar: ")
+            && text.contains("image app:1"),
         "{text}"
     );
 }
@@ -171,4 +182,37 @@ fn what_locking_anew_would_change_is_told_package_by_package() {
     let expected = "  added      curl 8  (+1 kB)\n  removed    nginx 1  (-1 kB)\n  \
                     upgraded   udev 2 -> 10  (+3 MB)\n  1 added, 1 removed, 1 changed; 3 MB instead of 3 kB\n";
     assert_eq!(told, expected);
+}
+
+#[test]
+fn files_that_go_in_whole_are_in_the_lock_and_what_changes_of_them_is_told() {
+    let shelf = Shelf::new();
+    fs::write(shelf.path("recipes/app.tar"), "one").unwrap();
+    let text = fs::read_to_string(shelf.path("recipes/hello.toml")).unwrap();
+    let image = "[[images]]\nname = \"app:1\"\narchive = \"app.tar\"\n";
+    fs::write(shelf.path("recipes/hello.toml"), format!("{text}\n{image}")).unwrap();
+    let before = lock(&shelf.load());
+    let written = shelf.read_after(|_| {}).unwrap().unwrap();
+    assert_eq!(written.artifacts, before.artifacts);
+    let mut after = before.clone();
+    after.artifacts[0] = Pin { size: 5, sha256: "b".repeat(64), ..after.artifacts[0].clone() };
+    after.artifacts.push(Pin {
+        name: "k3s".into(),
+        from: "https://a.example/k3s".into(),
+        ..after.artifacts[0].clone()
+    });
+    let told = diff(Family::Deb, Some(&before), &after).to_string();
+    let expected = "  replaced   image app:1: app.tar sha256 7692c3ad3540… (3 bytes) -> bbbbbbbbbbbb… (5 bytes)\n  \
+                    added      k3s: https://a.example/k3s sha256 bbbbbbbbbbbb… (5 bytes)\n  1 added, 0 removed, 1 changed; ";
+    assert!(told.starts_with(expected), "{told}");
+    // The recipe names another file, or the lock was changed by hand.
+    fs::write(shelf.path("recipes/other.tar"), "one").unwrap();
+    let stale = shelf.read_after(|shelf| shelf.change("recipes/hello.toml", "\"app.tar\"", "\"other.tar\""));
+    let text = stale.unwrap_err().to_string();
+    assert!(text.contains("`images[1].archive`"), "{text}");
+    shelf.change("recipes/hello.toml", "\"other.tar\"", "\"app.tar\"");
+    for (from, to) in [("name = \"image app:1\"", "name = \"image x:1\""), ("7692c3ad", "XXXXXXXX")] {
+        let error = shelf.read_after(|shelf| shelf.change("recipes/hello.debian-13.lock", from, to)).unwrap_err();
+        assert!(matches!(error, Error::Malformed { .. }), "{error}");
+    }
 }

@@ -205,10 +205,10 @@ impl Loaded {
         self.recipe.projects().into_iter().map(|(name, folder)| (name, self.folder.join(folder))).collect()
     }
 
-    /// The archive of an image that is made of one.
+    /// The archive of an image that is made of one beside the recipe.
     #[must_use]
     pub fn archive(&self, image: &ContainerImage) -> Option<PathBuf> {
-        image.archive.as_ref().map(|path| self.folder.join(path))
+        image.archive.as_ref()?.path().map(|path| self.folder.join(path))
     }
 
     /// The folder laid over an image that is made of packages.

@@ -7,6 +7,7 @@ use firmware_checks::units::Size;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::artifact::Artifact;
 use super::platform::Platform;
 
 /// An appliance: what is installed, what runs behind the gate, and what the machine must be for it.
@@ -98,9 +99,9 @@ pub struct Disk {
 pub struct ContainerImage {
     /// Its name and tag, as compose files use it, such as `firstlight/hello:1`.
     pub name: String,
-    /// An OCI layout or `docker save` archive (tar, perhaps compressed), beside the recipe.
+    /// An OCI layout or `docker save` archive (tar, perhaps compressed).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub archive: Option<String>,
+    pub archive: Option<Artifact>,
     /// Or: packages of the base to be laid out, without running their scripts, with what they depend on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,

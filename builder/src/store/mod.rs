@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod http;
 mod import;
+mod learn;
 mod part;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Deserialisation stops at the first thing that does not fit; this finds them all, and knows what would have fitted.
 //! It reads the part of JSON Schema that `schemars` writes for our types: `properties`, `required`,
-//! `additionalProperties`, `items`, `type`, `const`, `enum`, `oneOf`, `anyOf` with null, `propertyNames`, `minimum`, `maximum` and `$ref`.
+//! `additionalProperties`, `items`, `type`, `const`, `enum`, `oneOf`, `anyOf` with null or of a string and a table, `propertyNames`, `minimum`, `maximum` and `$ref`.
 
 use crate::units::Size;
 use serde_json::Value;
@@ -50,9 +50,25 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Of a choice between a string and a table, the one that `value` is.
+    fn form(&self, schema: &'a Value, value: &DeValue<'_>) -> &'a Value {
+        let kind = if value.is_table() { "object" } else { "string" };
+        let mut within = schema;
+        loop {
+            let named = within["$ref"].as_str().and_then(|to| to.strip_prefix("#/$defs/"));
+            let forms = within["anyOf"].as_array().into_iter().flatten().filter(|one| one["type"] != "null");
+            let forms: Vec<&Value> = forms.collect();
+            within = match (named, forms.as_slice()) {
+                (Some(name), _) => &self.schema["$defs"][name],
+                (None, [only]) => only,
+                (None, forms) => return forms.iter().find(|one| one["type"] == kind).unwrap_or(&schema),
+            };
+        }
+    }
+
     /// `subject` names, for a message, the thing that the value belongs to: "port `https`: ", or nothing.
     fn value(&mut self, schema: &'a Value, value: &DeValue<'_>, at: &KeyPath, subject: &str) {
-        let Resolved { schema, name } = self.resolve(schema);
+        let Resolved { schema, name } = self.resolve(self.form(schema, value));
         let wanted = wanted(schema, name);
         let hint = schema["x-hint"].as_str().map(str::to_owned);
         match value {

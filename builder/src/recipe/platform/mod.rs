@@ -6,6 +6,8 @@ pub use docker::Docker;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::artifact::Named;
+
 /// What runs behind the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -20,6 +22,14 @@ impl Platform {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Docker(_) => "docker",
+        }
+    }
+
+    /// The files that it takes whole, in the order of its fields.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Named<'_>> {
+        match self {
+            Self::Docker(_) => Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::misnamed;
 use super::recipe::BASE_OVERLAY;
+use crate::recipe::artifact::{Named, is_url};
 use crate::recipe::base::Base;
 use crate::recipe::schema::{Recipe, Target};
 use crate::recipe::share::Share;
@@ -31,10 +32,14 @@ pub fn problems(recipe: &Recipe, folder: &Path, share: &Share) -> Vec<Problem> {
     }
     for (index, image) in recipe.images.iter().enumerate() {
         let at = KeyPath::root().key("images").item(index);
-        let archive =
-            image.archive.iter().filter_map(|path| missing(&at.key("archive"), folder, path, false, "archive"));
-        let files = image.files.iter().filter_map(|path| missing(&at.key("files"), folder, path, true, "folder"));
-        found.extend(archive.chain(files));
+        found.extend(image.files.iter().filter_map(|path| missing(&at.key("files"), folder, path, true, "folder")));
+    }
+    for Named { at, artifact, .. } in recipe.artifacts() {
+        let kind = if at.last_key() == "archive" { "archive" } else { "file" };
+        found.extend(artifact.path().and_then(|path| missing(&at.key("from"), folder, path, false, kind)));
+        let checksums = artifact.checksums.as_deref().filter(|from| !is_url(from));
+        let missing = |path| missing(&at.key("checksums"), folder, path, false, "file of checksums");
+        found.extend(checksums.and_then(missing));
     }
     found
 }

@@ -3,6 +3,7 @@
 //! A rule takes a value and answers what is wrong with it by keys; it knows no line. The rules of a file that stand in
 //! [`recipe`], [`requirements`] and [`base`] read nothing but the value; those in [`files`] look at the folder, too.
 
+pub mod artifact;
 pub mod base;
 pub mod files;
 pub mod platform;

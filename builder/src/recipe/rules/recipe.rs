@@ -2,7 +2,7 @@
 
 use firmware_checks::units::{Size, Unit};
 
-use super::{LABEL, as_label, elsewhere, is_beside, is_label, packages, platform, repeated, requirements};
+use super::{LABEL, artifact, as_label, elsewhere, is_beside, is_label, packages, platform, repeated, requirements};
 use crate::recipe::base::Family;
 use crate::recipe::schema::{ContainerImage, Disk, Recipe};
 use firmware_checks::document::KeyPath;
@@ -28,6 +28,7 @@ pub fn problems(recipe: &Recipe) -> Vec<Problem> {
     found.extend(disk(&recipe.disk));
     found.extend(platform::problems(recipe));
     found.extend(images(&recipe.images));
+    found.extend(artifact::problems(recipe));
     found.extend(requirements::problems(&root.key("requirements"), &recipe.requirements));
     found
 }
@@ -153,9 +154,7 @@ fn one_image(at: &KeyPath, image: &ContainerImage) -> Vec<Problem> {
         let what = format!("image `{name}`: `{key}` does nothing beside `archive`");
         found.push(Problem::key(at.key(key), what).label("it belongs to an image made of packages"));
     }
-    for (key, path) in [("archive", &image.archive), ("files", &image.files)] {
-        found.extend(path.iter().filter(|path| !is_beside(path)).map(|path| elsewhere(at.key(key), path)));
-    }
+    found.extend(image.files.iter().filter(|path| !is_beside(path)).map(|path| elsewhere(at.key("files"), path)));
     found.extend(packages(&at.key("packages"), &image.packages, Family::Rpm));
     found
 }

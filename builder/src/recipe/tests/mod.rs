@@ -122,6 +122,10 @@ const MISTAKES: &[Mistake] = &[
     Mistake(R, "packages = [\"nginx\"]\n", ""),
     Mistake(R, "archive = \"other.tar\"", "archive = \"other.tar\"\npackages = [\"nginx\"]"),
     Mistake(R, "archive = \"other.tar\"", "archive = \"other.tar\"\nfiles = \"hello/image\""),
+    Mistake(R, "\"other.tar\"", "{ form = \"other.tar\" }"),
+    Mistake(R, "\"other.tar\"", "{ from = \"other.tar\", sha256 = \"12\", checksums = \"sums\" }"),
+    Mistake(R, "\"other.tar\"", "{ from = \"ftp://a.example/other.tar\", checksums = \"/sums\" }"),
+    Mistake(R, "\"other.tar\"", "7"),
     Mistake(R, "entrypoint = [\"/usr/sbin/nginx\"]\n", ""),
     Mistake(R, "\"example/other:2\"", "\"example/Other\""),
     // Files that are not there, and bases that don't fit.
