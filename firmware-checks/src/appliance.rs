@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::boot_loader::BootLoader;
+use crate::cpu_level::CpuLevel;
 use crate::requirements::Requirements;
 
 /// Where the description lies in an image.
@@ -25,6 +26,9 @@ pub struct Appliance {
     pub base: String,
     /// `ID` and `VERSION_ID` of os-release that the base stands for (`os.release`), such as `debian` and `13`.
     pub os: OsRelease,
+    /// What the base's programs need of a processor, where that is more than any has (`cpu.level`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_level: Option<CpuLevel>,
     /// The newest date that the locked archive indices carry; no clock on the machine can truly be earlier.
     #[schemars(with = "String")]
     pub locked: Timestamp,

@@ -14,6 +14,7 @@ pub mod checks;
 pub mod cli;
 pub mod command;
 pub mod console;
+pub mod cpu_level;
 pub mod document;
 pub mod facts;
 pub mod fat;

@@ -30,6 +30,8 @@ pub struct IndexRead<'a> {
     pub path: &'a str,
     /// When what lists it was made.
     pub released: Timestamp,
+    /// Until when that may be used, where it says so.
+    pub until: Option<Timestamp>,
     /// SHA-256 of the unpacked index.
     pub sha256: &'a str,
 }

@@ -3,6 +3,7 @@
 //!
 //! What both families share is here; [`Archive`] is the one or the other.
 
+mod age;
 mod ask;
 mod deb;
 mod error;
@@ -19,6 +20,7 @@ mod solution_cache;
 mod trust;
 mod unpack;
 
+pub use age::{Stale, stale};
 pub use error::{Error, Result};
 pub use family::{Archive, IndexRead, Probe, Probed, compare_versions, probe};
 pub use files::Larder;

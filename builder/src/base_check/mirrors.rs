@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Line, State, Subject, Wrong};
-use crate::archive::{self, Probe};
+use crate::archive::{self, Probe, Stale};
 use crate::recipe::base::{SNAPSHOT_TIME, Source};
 
 /// How old the snapshot is that is asked for.
@@ -27,6 +27,11 @@ fn mirror_lines(subject: &Subject<'_>, (number, source): (usize, &Source), mirro
         let what = format!("suite {suite}");
         match probe(subject, number, (suite, mirror), subject.now) {
             Ok(found) => {
+                let stale = Stale::of(subject.base, source, suite, found.released, found.until, subject.now);
+                if let Some(stale) = stale {
+                    lines.push(quiet(what, mirror, &stale));
+                    continue;
+                }
                 let until = found.until.map(|until| format!(", valid until {until}")).unwrap_or_default();
                 lines.push(Line::ok(what, format!("{mirror}: of {}{until}", found.released)));
             }
@@ -42,6 +47,19 @@ fn mirror_lines(subject: &Subject<'_>, (number, source): (usize, &Source), mirro
         }
     }
     lines
+}
+
+/// A mirror whose suite was not renewed for long.
+fn quiet(what: String, mirror: &str, stale: &Stale) -> Line {
+    Line {
+        state: State::Warn,
+        what,
+        found: format!("{mirror}: of {}, {} days ago", stale.released, stale.days),
+        expected: Some(format!("at most {} days", stale.limit)),
+        hint: Some(
+            "is the mirror kept up to date? Where the archive is so quiet: `stale_after_days` in the base".to_owned(),
+        ),
+    }
 }
 
 /// The first suite as it was two days ago, from the snapshot service.

@@ -23,7 +23,7 @@ use crate::recipe::base::Family;
 use crate::rootfs::archive;
 use crate::rootfs::finalise;
 use crate::rootfs::overlay::{EarlyFile, Overlay};
-use crate::rootfs::{deb, rpm};
+use crate::rootfs::{deb, rpm, sources};
 use crate::stage::{Key, Stages, Temporary, work_folder};
 
 /// Where `firmware-checks` lies in an image.
@@ -113,6 +113,7 @@ pub fn make<'scope>(
         (lay_packages(scope, ingredients, work.path(), cache, progress), joined(images))
     });
     let (packages, images) = (packages?, images?);
+    third_parties(ingredients.loaded, &folder)?;
     let projects = ingredients.loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
     let platform = docker::add(&folder, &images, &projects.collect::<Vec<_>>()).context("laying out the platform")?;
     put(&folder, CHECKS, checks, 0o755)?;
@@ -192,6 +193,15 @@ fn install(
     Ok(())
 }
 
+/// Has the machine know the sources of third parties.
+fn third_parties(loaded: &Loaded, folder: &Path) -> anyhow::Result<()> {
+    for (name, source, keyring) in loaded.third_parties() {
+        let certificates = fs::read(&keyring).with_context(|| format!("reading {}", keyring.display()))?;
+        sources::write(folder, loaded.base.family, name, source, &certificates)?;
+    }
+    Ok(())
+}
+
 /// Makes the container images, in `containers` below `work`, that the cache does not have.
 fn prepare_images(
     ingredients: &Ingredients<'_>,
@@ -215,6 +225,7 @@ fn describe(ingredients: &Ingredients<'_>, platform: appliance::Platform) -> App
         version: recipe.version.clone(),
         base: base.name.clone(),
         os: base.os.clone(),
+        cpu_level: base.cpu_level,
         locked: ingredients.lock.system.released,
         platform,
         boot: base.boot.clone(),

@@ -40,6 +40,9 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
     let artifacts = artifact::pin(recipe, store, progress)?;
     let trust = Trust::read(&recipe.base, &recipe.base_path)?;
     let archive = Archive::open(&recipe.base, &trust, mirrors, store, progress, now)?;
+    for stale in archive::stale(&archive, &recipe.base, now) {
+        progress.warn(stale);
+    }
     let stages = Stages::open(cache)?;
     let tools = archive.closure(&recipe.base.tools)?;
     let larder = Larder { base: &recipe.base, trust: &trust, store };

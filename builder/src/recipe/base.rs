@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use firmware_checks::appliance::OsRelease;
 use firmware_checks::boot_loader::BootLoader;
+use firmware_checks::cpu_level::CpuLevel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,10 @@ pub struct Base {
     pub os: OsRelease,
     /// The architecture in the distribution's words, such as `amd64`.
     pub architecture: String,
+    /// The least level of processor that its programs were compiled for, where that is more than every processor of the
+    /// architecture has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_level: Option<CpuLevel>,
     /// OpenPGP certificates that may sign its archive, ASCII-armored, in a file beside the base.
     pub keyring: String,
     /// Where its packages come from.
@@ -122,6 +127,14 @@ pub struct Source {
     /// deb's source always is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signed: bool,
+    /// How the machine's own file of this source is called, without its ending, where no package brings one, as of a third
+    /// party: `/etc/yum.repos.d/NAME.repo` or `/etc/apt/sources.list.d/NAME.sources`, with the certificates that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_as: Option<String>,
+    /// How many days old an index without an end of its own may be before that is told when locking: 60 for RPMs, where this is
+    /// absent; none for debs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_days: Option<u32>,
     /// The distribution's snapshot service for this archive, asked last for packages that are locked and no longer on any
     /// mirror: a URL in which `{time}` stands for the time, as in `20261120T021110Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

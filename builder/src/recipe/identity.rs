@@ -6,7 +6,8 @@
 //! | field | value |
 //! |---|---|
 //! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count, nor which other bases it has |
-//! | `base` | the base as JSON, without its snapshots and keyrings, which get into no image; its mirrors become the machine's own |
+//! | `base` | the base as JSON, without what gets into no image: snapshots, keyrings, ages; its mirrors become the machine's own |
+//! | `certificates` | of each source that the machine gets as a file of its own: the keyring |
 //! | `overlay` | for each overlay, in the order in which they are laid: its name and its tree |
 //! | `compose` | for each project: its name and its tree |
 //! | `image` | for each container image: its name, and the SHA-256 of its archive or the tree of its files |
@@ -142,8 +143,13 @@ impl Loaded {
         let (mut recipe, mut base) = (self.recipe.clone(), self.base.clone());
         recipe.bases.clear();
         base.keyring.clear();
-        base.sources.iter_mut().for_each(|source| (source.snapshot, source.keyring) = (None, None));
+        for source in &mut base.sources {
+            (source.snapshot, source.keyring, source.stale_after_days) = (None, None, None);
+        }
         let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &recipe).json("base", &base);
+        for (_, _, certificates) in self.third_parties() {
+            print = print.file("certificates", &certificates)?;
+        }
         for (name, folder) in self.overlays() {
             print = print.field("overlay", name).tree("overlay", &folder)?;
         }

@@ -7,7 +7,7 @@ use firmware_checks::document::{Diagnostics, Document, KeyPath, Problem, listed,
 use serde::Serialize;
 
 use super::Error;
-use super::base::Base;
+use super::base::{Base, Source};
 use super::rules;
 use super::schema::{ContainerImage, Recipe, Target};
 use super::share::Share;
@@ -177,6 +177,14 @@ impl Loaded {
     pub fn keyrings(&self) -> impl Iterator<Item = (usize, PathBuf)> {
         let sources = self.base.sources.iter().enumerate();
         sources.filter_map(|(index, source)| Some((index, beside(&self.base_path, source.keyring.as_ref()?))))
+    }
+
+    /// The sources that the machine gets as files of its own: each one's name, itself, and its keyring.
+    pub fn third_parties(&self) -> impl Iterator<Item = (&String, &Source, PathBuf)> {
+        self.base.sources.iter().filter_map(|source| {
+            let keyring = source.keyring.as_ref().unwrap_or(&self.base.keyring);
+            Some((source.installed_as.as_ref()?, source, beside(&self.base_path, keyring)))
+        })
     }
 
     /// The overlays by name and folder, in the order in which they are laid: `base` and the family's, the platform's, each with

@@ -8,6 +8,7 @@ pub mod finalise;
 pub mod item;
 pub mod overlay;
 pub mod rpm;
+pub mod sources;
 pub mod tree;
 
 use std::io;

@@ -44,6 +44,7 @@ fn appliance(recipe: Option<&Recipe>, requirements: Requirements) -> Appliance {
         version: of(|recipe| recipe.version.clone()),
         base: of(|recipe| recipe.bases.first().cloned().unwrap_or_default()),
         os: OsRelease { id: String::new(), version_id: String::new() },
+        cpu_level: None,
         locked: Timestamp::UNIX_EPOCH,
         platform: Platform::Docker { probe_image: String::new(), projects: Vec::new() },
         boot: BootLoader::default(),

@@ -247,6 +247,7 @@ mod tests {
                 version: "1".to_owned(),
                 base: "debian-13".to_owned(),
                 os: OsRelease { id: "debian".to_owned(), version_id: "13".to_owned() },
+                cpu_level: None,
                 locked: Timestamp::UNIX_EPOCH,
                 platform: Platform::Docker { probe_image: String::new(), projects: Vec::new() },
                 boot: crate::boot_loader::BootLoader::sample(),

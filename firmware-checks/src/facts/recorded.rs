@@ -197,6 +197,7 @@ pub(crate) fn appliance(requirements: &Requirements) -> Appliance {
         version: "1".to_owned(),
         base: "debian-13".to_owned(),
         os: OsRelease { id: "debian".to_owned(), version_id: "13".to_owned() },
+        cpu_level: None,
         locked: "2026-11-20T00:00:00Z".parse().unwrap(),
         platform: Platform::Docker { probe_image: "probe".to_owned(), projects: Vec::new() },
         boot: crate::boot_loader::BootLoader::sample(),

@@ -14,6 +14,7 @@ pub fn appliance(ports: Vec<Port>) -> Appliance {
         version: "1".into(),
         base: "debian-13".into(),
         os: OsRelease { id: "debian".into(), version_id: "13".into() },
+        cpu_level: None,
         locked: jiff::Timestamp::UNIX_EPOCH,
         platform: Platform::Docker { probe_image: "probe".into(), projects: vec![] },
         boot: crate::boot_loader::BootLoader::sample(),

@@ -113,8 +113,9 @@ impl Archive {
     pub fn indices(&self) -> impl Iterator<Item = IndexRead<'_>> {
         self.indices.iter().map(|located| {
             let suite = &self.suites[located.suite];
-            let (released, suite, source) = (suite.release.date, suite.name.as_str(), suite.source);
-            IndexRead { source, suite, path: &located.path, released, sha256: &located.sha256 }
+            let (released, until) = (suite.release.date, suite.release.valid_until);
+            let (suite, source) = (suite.name.as_str(), suite.source);
+            IndexRead { source, suite, path: &located.path, released, until, sha256: &located.sha256 }
         })
     }
 

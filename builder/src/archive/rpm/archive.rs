@@ -120,6 +120,7 @@ impl Archive {
                 suite: &repository.name,
                 path: &index.part.path,
                 released: repository.released,
+                until: None,
                 sha256: &index.part.sha256,
             })
         })

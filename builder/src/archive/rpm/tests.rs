@@ -102,6 +102,25 @@ fn a_list_from_the_future_or_without_an_index_is_refused() {
 }
 
 #[test]
+fn a_list_that_was_not_renewed_for_long_is_told_with_its_age() {
+    let scene = Scene::new(items());
+    let (mut base, archive) = (scene.base(), scene.open().unwrap());
+    let after = |days: i64| archive.released() + jiff::SignedDuration::from_hours(days * 24 + 1);
+    let stale =
+        |base: &_, days| crate::archive::stale(&super::super::Archive::Rpm(scene.open().unwrap()), base, after(days));
+    assert_eq!((stale(&base, 0), stale(&base, 60)), (Vec::new(), Vec::new()));
+    let [told] = &stale(&base, 61)[..] else { panic!("one suite, told once") };
+    let words = told.to_string();
+    assert!(
+        words.contains("`BaseOS/os` of `almalinux/9` was last renewed 61 days ago, on 2026-06-15, expected at most 60"),
+        "{words}"
+    );
+    base.sources[0].stale_after_days = Some(400);
+    assert_eq!(stale(&base, 61), Vec::new());
+    assert_eq!(stale(&base, 401).len(), 1);
+}
+
+#[test]
 fn another_mirror_makes_good_what_the_first_one_lacks_and_a_list_of_mirrors_is_asked() {
     for fault in [Fault::Status(404), Fault::Status(503), Fault::FlipBit(90)] {
         let scene = Scene::new(items());

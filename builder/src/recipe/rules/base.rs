@@ -29,6 +29,8 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
             found.push(problem.label("expected one of those below `[platforms]`"));
         }
     }
+    found.extend(cpu_level(base));
+    found.extend(installed(base));
     found.extend(lists(base));
     found.extend(overlays(base));
     found.extend(boot(base));
@@ -40,6 +42,50 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
     if !inode.is_power_of_two() || !(128..=4096).contains(&inode) {
         let problem = Problem::value(root.key("ext4").key("inode_size"), format!("an inode can't have {inode} bytes"));
         found.push(problem.label("expected a power of two from 128 to 4096, such as 256"));
+    }
+    found
+}
+
+/// In the distributions' words, the architecture that has levels.
+const LEVELLED: [&str; 2] = ["amd64", "x86_64"];
+
+fn cpu_level(base: &Base) -> Option<Problem> {
+    let level = base.cpu_level.filter(|_| !LEVELLED.contains(&base.architecture.as_str()))?;
+    let what = format!("a processor of `{}` has no level `{level}`", base.architecture);
+    let problem = Problem::value(KeyPath::root().key("cpu_level"), what);
+    Some(problem.label(format!("expected only where `architecture` is {}", listed(LEVELLED, "or"))))
+}
+
+/// What the machine is to know of the sources.
+fn installed(base: &Base) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let at = |index: usize, key: &str| KeyPath::root().key("sources").item(index).key(key);
+    for (index, source) in base.sources.iter().enumerate() {
+        let archive = &source.archive;
+        match &source.installed_as {
+            Some(name) if !name.split('.').all(is_label) => {
+                let what = format!("source `{archive}`: `{name}` can't be a file's name");
+                found.push(Problem::value(at(index, "installed_as"), what).label(LABEL));
+            }
+            Some(name) if base.family == Family::Deb && *name == base.os.id => {
+                let what = format!("source `{archive}`: `{name}` is the distribution's own file");
+                found.push(Problem::value(at(index, "installed_as"), what).label("expected another name"));
+            }
+            Some(name) if base.sources[..index].iter().any(|other| other.installed_as.as_ref() == Some(name)) => {
+                let what = format!("source `{archive}`: another source is installed as `{name}`, too");
+                found.push(Problem::value(at(index, "installed_as"), what).label("expected another name"));
+            }
+            None if base.family == Family::Deb && source.keyring.is_some() => {
+                let what = format!("source `{archive}`: the machine would not believe it");
+                let problem = Problem::value(at(index, "keyring"), what);
+                found.push(
+                    problem
+                        .label("not the distribution's")
+                        .hint("add `installed_as`, a name for its file on the machine"),
+                );
+            }
+            _ => {}
+        }
     }
     found
 }

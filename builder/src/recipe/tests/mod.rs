@@ -106,6 +106,11 @@ const MISTAKES: &[Mistake] = &[
     Mistake(B, "family = \"deb\"", "family = \"rpm\""),
     Mistake(B, "\"/usr/lib/grub/i386-pc\"", "\"grub/i386-pc\""),
     Mistake(B, "[kernel]\nmetal = ", "[kernel]\ncloud = "),
+    Mistake(B, "architecture = \"amd64\"", "architecture = \"arm64\"\ncpu_level = \"x86-64-v2\""),
+    Mistake(B, "architecture = \"amd64\"", "architecture = \"amd64\"\ncpu_level = \"x86-64-2\""),
+    Mistake(B, "components = [\"main\"]", "components = [\"main\"]\nkeyring = \"debian-13.asc\""),
+    Mistake(B, "components = [\"main\"]", "components = [\"main\"]\ninstalled_as = \"debian\""),
+    Mistake(B, "components = [\"main\"]", "components = [\"main\"]\ninstalled_as = \"../x\""),
     // The same thing twice.
     Mistake(R, "port = 443", "port = 22"),
     Mistake(R, "name = \"ssh\"", "name = \"https\""),

@@ -31,5 +31,6 @@ fn text(base: &Base, keyring: &str) -> String {
         let (suites, components) = (source.suites.join(" "), source.components.join(" "));
         format!("Types: deb\nURIs: {mirror}\nSuites: {suites}\nComponents: {components}\nSigned-By: {keyring}\n")
     };
-    base.sources.iter().map(paragraph).collect::<Vec<_>>().join("\n")
+    let distributions = base.sources.iter().filter(|source| source.installed_as.is_none());
+    distributions.map(paragraph).collect::<Vec<_>>().join("\n")
 }

@@ -165,6 +165,7 @@ pub fn appliance() -> Appliance {
         version: "1".into(),
         base: "debian-13".into(),
         os: OsRelease { id: "debian".into(), version_id: "13".into() },
+        cpu_level: None,
         locked: Timestamp::UNIX_EPOCH,
         platform: Platform::Docker { probe_image: String::new(), projects: Vec::new() },
         boot: crate::boot_loader::BootLoader::sample(),
