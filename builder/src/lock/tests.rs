@@ -187,9 +187,9 @@ fn what_locking_anew_would_change_is_told_package_by_package() {
 #[test]
 fn files_that_go_in_whole_are_in_the_lock_and_what_changes_of_them_is_told() {
     let shelf = Shelf::new();
-    fs::write(shelf.path("recipes/app.tar"), "one").unwrap();
+    fs::write(shelf.path("recipes/mine.tar"), "one").unwrap();
     let text = fs::read_to_string(shelf.path("recipes/hello.toml")).unwrap();
-    let image = "[[images]]\nname = \"app:1\"\narchive = \"app.tar\"\n";
+    let image = "[[images]]\nname = \"app:1\"\narchive = \"mine.tar\"\n";
     fs::write(shelf.path("recipes/hello.toml"), format!("{text}\n{image}")).unwrap();
     let before = lock(&shelf.load());
     let written = shelf.read_after(|_| {}).unwrap().unwrap();
@@ -202,15 +202,15 @@ fn files_that_go_in_whole_are_in_the_lock_and_what_changes_of_them_is_told() {
         ..after.artifacts[0].clone()
     });
     let told = diff(Family::Deb, Some(&before), &after).to_string();
-    let expected = "  replaced   image app:1: app.tar sha256 7692c3ad3540… (3 bytes) -> bbbbbbbbbbbb… (5 bytes)\n  \
+    let expected = "  replaced   image app:1: mine.tar sha256 7692c3ad3540… (3 bytes) -> bbbbbbbbbbbb… (5 bytes)\n  \
                     added      k3s: https://a.example/k3s sha256 bbbbbbbbbbbb… (5 bytes)\n  1 added, 0 removed, 1 changed; ";
     assert!(told.starts_with(expected), "{told}");
     // The recipe names another file, or the lock was changed by hand.
     fs::write(shelf.path("recipes/other.tar"), "one").unwrap();
-    let stale = shelf.read_after(|shelf| shelf.change("recipes/hello.toml", "\"app.tar\"", "\"other.tar\""));
+    let stale = shelf.read_after(|shelf| shelf.change("recipes/hello.toml", "\"mine.tar\"", "\"other.tar\""));
     let text = stale.unwrap_err().to_string();
     assert!(text.contains("`images[1].archive`"), "{text}");
-    shelf.change("recipes/hello.toml", "\"other.tar\"", "\"app.tar\"");
+    shelf.change("recipes/hello.toml", "\"other.tar\"", "\"mine.tar\"");
     for (from, to) in [("name = \"image app:1\"", "name = \"image x:1\""), ("7692c3ad", "XXXXXXXX")] {
         let error = shelf.read_after(|shelf| shelf.change("recipes/hello.debian-13.lock", from, to)).unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{error}");
