@@ -11,7 +11,7 @@ use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 use fastrand::Rng;
-use firstlight::archive::{Archive, Error, Mirrors, Trust, Wanted};
+use firstlight::archive::{Archive, Error, Mirrors, Opening, Trust, Wanted};
 use firstlight::progress::Progress;
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema::Target;
@@ -48,7 +48,15 @@ static COURT: LazyLock<Court> = LazyLock::new(|| {
 fn open(base: &Base, file: &Path, store: &Store) -> Archive {
     let trust = Trust::read(base, file).unwrap();
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
-    Archive::open(base, &trust, &mirrors, store, &Progress::new(), jiff::Timestamp::now()).unwrap()
+    Archive::open(&Opening {
+        base,
+        trust: &trust,
+        mirrors: &mirrors,
+        store,
+        progress: &Progress::new(),
+        now: jiff::Timestamp::now(),
+    })
+    .unwrap()
 }
 
 fn tools_root(base: &Base, archive: &Archive, store: &Store) -> PathBuf {

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use end_to_end::image;
 use end_to_end::mirror::Mirror;
 use end_to_end::rpm_distribution::RpmDistribution;
-use firstlight::archive::{Archive, Error, Larder, Mirrors, Trust, Wanted};
+use firstlight::archive::{Archive, Error, Larder, Mirrors, Opening, Trust, Wanted};
 use firstlight::progress::Progress;
 use firstlight::recipe::{self, base::Base};
 use firstlight::rootfs::rpm::extract;
@@ -38,7 +38,15 @@ static COURT: LazyLock<Court> = LazyLock::new(|| {
     let base = recipe::read_base(&file).unwrap();
     let (trust, store) = (Trust::read(&base, &file).unwrap(), Store::open(&folder.join("cache")).unwrap());
     let (mirrors, progress) = (Mirrors::new(&[], Path::new("/nonexistent")), Progress::silent());
-    let archive = Archive::open(&base, &trust, &mirrors, &store, &progress, jiff::Timestamp::now()).unwrap();
+    let archive = Archive::open(&Opening {
+        base: &base,
+        trust: &trust,
+        mirrors: &mirrors,
+        store: &store,
+        progress: &progress,
+        now: jiff::Timestamp::now(),
+    })
+    .unwrap();
     let packages = archive.closure(&base.tools).unwrap();
     store.fetch(&archive.downloads(&packages), &progress).unwrap();
     let files = Larder { base: &base, trust: &trust, store: &store }.files(&packages).unwrap();

@@ -75,23 +75,33 @@ pub fn probe(probe: &Probe<'_>) -> Result<Probed> {
     }
 }
 
+/// What an archive is opened with.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The base whose packages it has.
+    pub base: &'a Base,
+    /// Which signatures of it count.
+    pub trust: &'a Trust,
+    /// Who is asked for it.
+    pub mirrors: &'a Mirrors,
+    /// Where what is downloaded is kept.
+    pub store: &'a Store,
+    /// What shows the downloads.
+    pub progress: &'a Progress,
+    /// The time by which expiry is judged.
+    pub now: Timestamp,
+}
+
 impl Archive {
-    /// Asks the mirrors for each suite of the base, verifies signatures, expiry and digests as of `now`, and reads the
+    /// Asks the mirrors for each suite of the base, verifies signatures, expiry and digests, and reads the
     /// indices.
     ///
     /// # Errors
     /// No mirror has a suite, a signature or digest is wrong, or an index can't be read.
-    pub fn open(
-        base: &Base,
-        trust: &Trust,
-        mirrors: &Mirrors,
-        store: &Store,
-        progress: &Progress,
-        now: Timestamp,
-    ) -> Result<Self> {
-        match base.family {
-            Family::Deb => deb::Archive::open(base, trust, mirrors, store, progress, now).map(Self::Deb),
-            Family::Rpm => rpm::Archive::open(base, trust, mirrors, store, progress, now).map(Self::Rpm),
+    pub fn open(opening: &Opening<'_>) -> Result<Self> {
+        match opening.base.family {
+            Family::Deb => deb::Archive::open(opening).map(Self::Deb),
+            Family::Rpm => rpm::Archive::open(opening).map(Self::Rpm),
         }
     }
 

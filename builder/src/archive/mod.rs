@@ -22,7 +22,7 @@ mod unpack;
 
 pub use age::{Stale, stale};
 pub use error::{Error, Result};
-pub use family::{Archive, IndexRead, Probe, Probed, compare_versions, probe};
+pub use family::{Archive, IndexRead, Opening, Probe, Probed, compare_versions, probe};
 pub use files::Larder;
 pub use mirrors::Mirrors;
 pub use package::Package;

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::wrong::Wrong;
-use crate::archive::{Archive, Error, Larder, Trust};
+use crate::archive::{Archive, Error, Larder, Opening, Trust};
 use crate::lock::Workshop;
 use crate::recipe::base::Base;
 use crate::stage::{self, Stages};
@@ -100,8 +100,8 @@ pub fn run(subject: &Subject<'_>) -> Result<Outcome, stage::Error> {
 /// What is in the archive, if it can be read at all.
 fn contents(subject: &Subject<'_>, stages: &Stages) -> Vec<Line> {
     let Subject { base, trust, workshop, now } = *subject;
-    let archive = Archive::open(base, trust, workshop.mirrors, workshop.store, workshop.progress, now);
-    let archive = match archive {
+    let Workshop { mirrors, store, progress, .. } = *workshop;
+    let archive = match Archive::open(&Opening { base, trust, mirrors, store, progress, now }) {
         Ok(archive) => archive,
         Err(error) => {
             let line = Wrong::of(&error, now).line("packages");

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::error::{Error, Result};
 use super::file::Index;
 use super::{Lock, inputs};
-use crate::archive::{self, Archive, Larder, Mirrors, Trust, Wanted};
+use crate::archive::{self, Archive, Larder, Mirrors, Opening, Trust, Wanted};
 use crate::artifact;
 use crate::progress::Progress;
 use crate::recipe::Loaded;
@@ -39,7 +39,7 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
     // First: whoever must bring another file should not wait for the archive.
     let artifacts = artifact::pin(recipe, store, progress)?;
     let trust = Trust::read(&recipe.base, &recipe.base_path)?;
-    let archive = Archive::open(&recipe.base, &trust, mirrors, store, progress, now)?;
+    let archive = Archive::open(&Opening { base: &recipe.base, trust: &trust, mirrors, store, progress, now })?;
     for stale in archive::stale(&archive, &recipe.base, now) {
         progress.warn(stale);
     }

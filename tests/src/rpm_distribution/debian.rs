@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use firstlight::archive::{Archive, Mirrors, Trust};
+use firstlight::archive::{Archive, Mirrors, Opening, Trust};
 use firstlight::progress::Progress;
 use firstlight::recipe;
 use firstlight::store::Store;
@@ -35,7 +35,14 @@ pub fn fetch(catalogue: &Catalogue) -> Result<BTreeMap<String, Debian>> {
     let trust = Trust::read(&base_read, &base)?;
     let (store, progress) = (Store::open(&image::cache())?, Progress::silent());
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
-    let archive = Archive::open(&base_read, &trust, &mirrors, &store, &progress, Timestamp::now())?;
+    let archive = Archive::open(&Opening {
+        base: &base_read,
+        trust: &trust,
+        mirrors: &mirrors,
+        store: &store,
+        progress: &progress,
+        now: Timestamp::now(),
+    })?;
     let mut packages = archive.closure(&catalogue.wanted)?;
     packages.retain(|package| !catalogue.without.contains(&package.name));
     store.fetch(&archive.downloads(&packages), &progress)?;

@@ -9,9 +9,8 @@ use sha2::{Digest, Sha256};
 use super::index::{Index, Row};
 use super::relation;
 use super::suite::{self, IndexFile, Query, Suite};
-use crate::archive::{Error, IndexRead, Mirrors, Package, Result, Trust, unpack};
+use crate::archive::{Error, IndexRead, Opening, Package, Result, unpack};
 use crate::progress::Progress;
-use crate::recipe::base::Base;
 use crate::store::{self, Download, Store};
 
 /// All packages that a base may be made of.
@@ -47,19 +46,13 @@ pub(super) struct Place {
 }
 
 impl Archive {
-    /// Asks the mirrors for each suite of the base, verifies signatures, expiry and digests as of `now`, and reads the
+    /// Asks the mirrors for each suite of the base, verifies signatures, expiry and digests, and reads the
     /// indices.
     ///
     /// # Errors
     /// No mirror has a suite, a signature or digest is wrong, or an index can't be read.
-    pub fn open(
-        base: &Base,
-        trust: &Trust,
-        mirrors: &Mirrors,
-        store: &Store,
-        progress: &Progress,
-        now: Timestamp,
-    ) -> Result<Self> {
+    pub fn open(opening: &Opening<'_>) -> Result<Self> {
+        let Opening { base, trust, mirrors, store, progress, now } = *opening;
         let (mut suites, mut orders, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         for (number, source) in base.sources.iter().enumerate() {
             let choice = mirrors.choose(&base.sources, number);

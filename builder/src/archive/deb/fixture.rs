@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sequoia_openpgp::types::HashAlgorithm;
 
 use crate::archive::fixture::{Key, pack, sign};
-use crate::archive::{Keyring, Mirrors, Trust};
+use crate::archive::{Keyring, Mirrors, Opening, Trust};
 use crate::mirror::Mirror;
 use crate::recipe::base::{Base, Source};
 use crate::store::{Network, Store, digest_of};
@@ -106,14 +106,14 @@ impl Scene {
         let keyring = Keyring::parse(&self.key.armored()).unwrap();
         let mirrors = Mirrors::new(named, Path::new("/nonexistent"));
         let progress = crate::progress::Progress::silent();
-        super::Archive::open(
+        super::Archive::open(&Opening {
             base,
-            &Trust::all(&keyring, base),
-            &mirrors,
-            &self.store(),
-            &progress,
-            NOW.parse().unwrap(),
-        )
+            trust: &Trust::all(&keyring, base),
+            mirrors: &mirrors,
+            store: &self.store(),
+            progress: &progress,
+            now: NOW.parse().unwrap(),
+        })
     }
 }
 

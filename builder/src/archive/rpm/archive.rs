@@ -10,9 +10,9 @@ use super::primary::{self, Row};
 use super::repository::{self, Query, Repository};
 use super::version;
 use crate::archive::mirrors::Choice;
-use crate::archive::{Error, IndexRead, Mirrors, Package, Result, Trust};
+use crate::archive::{Error, IndexRead, Opening, Package, Result};
 use crate::progress::Progress;
-use crate::recipe::base::{Base, Source};
+use crate::recipe::base::Source;
 use crate::store::{Answer, Download, Store};
 
 /// Bytes of a list of mirrors.
@@ -40,14 +40,8 @@ impl Archive {
     ///
     /// # Errors
     /// No mirror has a repository, a signature or digest is wrong, or an index can't be read.
-    pub fn open(
-        base: &Base,
-        trust: &Trust,
-        mirrors: &Mirrors,
-        store: &Store,
-        progress: &Progress,
-        now: Timestamp,
-    ) -> Result<Self> {
+    pub fn open(opening: &Opening<'_>) -> Result<Self> {
+        let Opening { base, trust, mirrors, store, progress, now } = *opening;
         let (mut repositories, mut orders, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         for (number, source) in base.sources.iter().enumerate() {
             let mut choice = mirrors.choose(&base.sources, number);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::tag;
 use crate::archive::fixture::{Key, pack, sign_detached};
-use crate::archive::{Keyring, Mirrors, Result, Trust};
+use crate::archive::{Keyring, Mirrors, Opening, Result, Trust};
 use crate::mirror::Mirror;
 use crate::progress::Progress;
 use crate::recipe::base::{Base, Family, Source};
@@ -223,7 +223,14 @@ impl Scene {
     pub fn open_with(&self, base: &Base, named: &[String]) -> Result<super::Archive> {
         let mirrors = Mirrors::new(named, Path::new("/nonexistent"));
         let trust = Trust::all(&self.keyring(), base);
-        super::Archive::open(base, &trust, &mirrors, &self.store(), &Progress::silent(), NOW.parse().unwrap())
+        super::Archive::open(&Opening {
+            base,
+            trust: &trust,
+            mirrors: &mirrors,
+            store: &self.store(),
+            progress: &Progress::silent(),
+            now: NOW.parse().unwrap(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::fixture::{Item, Scene};
+use crate::archive::Opening;
 use crate::archive::fixture::Key;
 use crate::mirror::Fault;
 use crate::recipe::base::Source;
@@ -62,7 +63,15 @@ fn a_list_that_must_be_signed_and_is_not_is_refused() {
     let trust = crate::archive::Trust::all(&known, &scene.base());
     let mirrors = crate::archive::Mirrors::new(&[], std::path::Path::new("/nonexistent"));
     let (progress, now) = (crate::progress::Progress::silent(), super::fixture::NOW.parse().unwrap());
-    let error = super::Archive::open(&scene.base(), &trust, &mirrors, &scene.store(), &progress, now).unwrap_err();
+    let error = super::Archive::open(&Opening {
+        base: &scene.base(),
+        trust: &trust,
+        mirrors: &mirrors,
+        store: &scene.store(),
+        progress: &progress,
+        now,
+    })
+    .unwrap_err();
     assert!(error.to_string().contains("a signature by the unknown key"), "{error}");
 }
 
