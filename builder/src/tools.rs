@@ -50,6 +50,7 @@ pub fn root(
 ) -> Result<PathBuf, Error> {
     let digests: Vec<&str> = packages.iter().map(|package| package.sha256.as_str()).collect();
     let key = Key::new("tools").input("packages", digests).about(format!("{} packages", packages.len()));
+    let key = key.perhaps("certificates", larder.judged_by());
     stages.folder(&key, progress, |folder| {
         let fetched = larder.store.fetch(downloads, progress)?;
         if fetched.new > 0 {

@@ -19,6 +19,14 @@ pub struct Larder<'a> {
 }
 
 impl Larder<'_> {
+    /// The certificates of each source, where packages are judged by them as they are taken: what was made of packages while other
+    /// certificates were believed is then made anew. None of debs.
+    #[must_use]
+    pub fn judged_by(&self) -> Option<Vec<String>> {
+        let rpm = self.base.family == Family::Rpm;
+        rpm.then(|| (0..self.base.sources.len()).map(|source| self.trust.of(source).fingerprints()).collect())
+    }
+
     /// The files of these packages, in their order. That they have the digests by which they are named was verified
     /// by the store; of RPMs each is verified here to be signed by a certificate of its source too, since the index that named
     /// its digest need not be. (A deb is as good as the signed index that names it.)

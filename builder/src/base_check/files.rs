@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Line, State, Subject, below};
+use super::{Line, State, Subject, Wrong, below};
 use crate::archive::{Archive, Package, Solution};
 use crate::recipe::base::Family;
 use crate::stage::Stages;
@@ -30,7 +30,7 @@ pub(super) fn lines(subject: &Subject<'_>, archive: &Archive, system: &Solution,
     let (downloads, workshop) = (archive.downloads(&packages), subject.workshop);
     let root = match tools::root(&packages, &downloads, &subject.larder(), stages, workshop.progress) {
         Ok(root) => root,
-        Err(error) => return vec![Line::unknown("boot", format!("{:#}", anyhow::Error::from(error)))],
+        Err(error) => return vec![Wrong::of_tools(&error, subject.now).line("boot")],
     };
     let mut lines: Vec<Line> = wanted
         .iter()
@@ -70,13 +70,15 @@ fn candidates(subject: &Subject<'_>, system: &Solution, wanted: &[(&str, String)
     packages
 }
 
-/// The file below `root` that is most like `path`.
+/// The file below `root` that is most like `path`; one of the same name before all others.
 fn nearest(root: &Path, path: &str) -> Option<String> {
     let files =
         walkdir::WalkDir::new(root).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
     let paths = files.filter_map(|entry| Some(format!("/{}", entry.path().strip_prefix(root).ok()?.display())));
-    let near = paths.map(|found| (strsim::damerau_levenshtein(path, &found), found)).min()?;
-    (near.0 <= 3 + path.len() / 3).then_some(near.1)
+    let name = |path: &str| path.rsplit('/').next().map(str::to_owned);
+    let other_name = |found: &str| name(found) != name(path);
+    let near = paths.map(|found| (other_name(&found), strsim::damerau_levenshtein(path, &found), found)).min()?;
+    (!near.0 || near.1 <= 3 + path.len() / 3).then_some(near.2)
 }
 
 fn os_release(subject: &Subject<'_>, root: &Path) -> Line {

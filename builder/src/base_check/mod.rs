@@ -7,6 +7,7 @@ mod files;
 mod keys;
 mod mirrors;
 mod packages;
+mod signatures;
 mod wrong;
 
 use std::fmt;
@@ -106,25 +107,28 @@ fn contents(subject: &Subject<'_>, stages: &Stages) -> Vec<Line> {
         Err(error) => {
             let line = Wrong::of(&error, now).line("packages");
             // What is wrong with a suite was told of each mirror; here it only keeps the rest from being looked at.
-            let state = if matches!(error, Error::NoMirror { .. }) { State::Unknown } else { line.state };
+            let state = if is_of_a_suite(&error) { State::Unknown } else { line.state };
             let hint = Some("packages and boot files are looked at once the archive can be read".to_owned());
             let not_tried = Line { state, hint, ..line };
             return vec![not_tried];
         }
     };
     let mut found = packages::lines(subject, &archive, stages);
+    found.lines.extend(signatures::lines(subject, &archive, &found.samples));
     let system = found.system.take();
     found.lines.extend(system.map(|system| files::lines(subject, &archive, &system, stages)).unwrap_or_default());
     found.lines
 }
 
+/// Whether each suite's own line has told this.
+fn is_of_a_suite(error: &Error) -> bool {
+    use Error::{Expired, NoMirror, NotYetValid, Signature, Unfit};
+    matches!(error, NoMirror { .. } | Signature { .. } | Expired { .. } | NotYetValid { .. } | Unfit { .. })
+}
+
 impl Line {
     fn ok(what: impl Into<String>, found: impl Into<String>) -> Self {
         Self { state: State::Ok, what: what.into(), found: found.into(), expected: None, hint: None }
-    }
-
-    fn unknown(what: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { state: State::Unknown, what: what.into(), found: found.into(), expected: None, hint: None }
     }
 }
 

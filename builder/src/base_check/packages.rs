@@ -1,11 +1,11 @@
 //! The packages that the base names: that they exist, that the tools root can be made of them, and that the distribution's own
 //! solver would install each set that an image may have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Line, State, Subject, Wrong, below};
-use crate::archive::{self, Archive, Solution, Wanted};
+use crate::archive::{self, Archive, Package, Solution, Wanted};
 use crate::progress::bytes;
 use crate::recipe::schema::Target;
 use crate::stage::Stages;
@@ -19,6 +19,19 @@ pub(super) struct Found {
     pub lines: Vec<Line>,
     /// The packages of an image for servers without a platform, where there can be one.
     pub system: Option<Solution>,
+    /// Of each source that any solution has packages of, the smallest.
+    pub samples: BTreeMap<usize, Package>,
+}
+
+impl Found {
+    fn sample(&mut self, solution: &Solution) {
+        for package in &solution.packages {
+            let sample = self.samples.entry(package.source).or_insert_with(|| package.clone());
+            if package.size < sample.size {
+                sample.clone_from(package);
+            }
+        }
+    }
 }
 
 /// A list of the base's, with its key.
@@ -37,7 +50,8 @@ pub(super) fn lines(subject: &Subject<'_>, archive: &Archive, stages: &Stages) -
         base.platforms.iter().map(|(kind, names)| named(format!("platforms.{kind}"), names)).collect();
     let (packages, tools) = (named("packages".to_owned(), &base.packages), named("tools".to_owned(), &base.tools));
     let all = [&packages, &tools].into_iter().chain(&kernels).chain(&platforms);
-    let mut found = Found { lines: all.flat_map(|list| unknown(subject, archive, list)).collect(), system: None };
+    let lines = all.flat_map(|list| unknown(subject, archive, list)).collect();
+    let mut found = Found { lines, system: None, samples: BTreeMap::new() };
     let wrong: BTreeSet<String> = found.lines.iter().map(|line| line.what.clone()).collect();
     let right = |list: &Named<'_>| !wrong.contains(&list.key);
     if !right(&packages) || !right(&tools) {
@@ -58,8 +72,11 @@ pub(super) fn lines(subject: &Subject<'_>, archive: &Archive, stages: &Stages) -
     for list in kernels.iter().filter(|list| right(list)) {
         let solved = solver.solve(list, &[]);
         found.lines.push(solver.line(list, &solved, kernels_of));
-        if let (None, Ok(solution)) = (&found.system, solved) {
-            (kernel, found.system) = (list.names, Some(solution));
+        if let Ok(solution) = solved {
+            found.sample(&solution);
+            if found.system.is_none() {
+                (kernel, found.system) = (list.names, Some(solution));
+            }
         }
     }
     for list in platforms.iter().filter(|list| right(list)) {
@@ -67,6 +84,9 @@ pub(super) fn lines(subject: &Subject<'_>, archive: &Archive, stages: &Stages) -
         found.lines.push(solver.line(list, &solved, |solution| {
             format!("{} packages, {}", solution.packages.len(), bytes(solution.download_size()))
         }));
+        if let Ok(solution) = solved {
+            found.sample(&solution);
+        }
     }
     found
 }
@@ -129,7 +149,7 @@ fn tools_root(subject: &Subject<'_>, archive: &Archive, stages: &Stages) -> Resu
     let packages =
         archive.closure(&subject.base.tools).map_err(|error| Wrong::of(&error, subject.now).line("tools"))?;
     let made = tools::root(&packages, &archive.downloads(&packages), &subject.larder(), stages, workshop.progress);
-    let root = made.map_err(|error| Line::unknown("tools", format!("{:#}", anyhow::Error::from(error))))?;
+    let root = made.map_err(|error| Wrong::of_tools(&error, subject.now).line("tools"))?;
     if below(&root, TOOL).exists() || below(&root, "sbin/mke2fs").exists() {
         let size = packages.iter().map(|package| package.size).sum();
         return Ok((Line::ok("tools", format!("{} packages, {}", packages.len(), bytes(size))), root));

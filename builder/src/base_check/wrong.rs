@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Line, State};
 use crate::archive::Error;
 use crate::store;
+use crate::tools;
 
 /// What is wrong.
 pub(super) struct Wrong {
@@ -27,6 +28,11 @@ impl Wrong {
                 format!("{url}: {reason}"),
                 format!("a good signature by one of {expected}"),
                 Some("is it the right certificate? A distribution announces its new ones".to_owned()),
+            ),
+            Error::Unsigned { package, reason, expected } => fail(
+                format!("{package}: {reason}"),
+                format!("a good signature by one of {expected}"),
+                Some("is `keyring` the right one for this source?".to_owned()),
             ),
             Error::Expired { url, until, .. } => fail(
                 format!("{url}: it was valid until {until}"),
@@ -75,6 +81,18 @@ impl Wrong {
                 hint: Some("check the network, or name a mirror that can be reached with --mirror".to_owned()),
             },
             other => Self { state: State::Unknown, found: other.to_string(), expected: None, hint: None },
+        }
+    }
+
+    /// What came in the way of a tools root, or of another folder with packages' files.
+    pub(super) fn of_tools(error: &tools::Error, now: Timestamp) -> Self {
+        match error {
+            tools::Error::Archive(error) => Self::of(error, now),
+            other => {
+                let told = std::iter::successors(Some(other as &dyn std::error::Error), |error| error.source());
+                let found = told.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                Self { state: State::Unknown, found, expected: None, hint: None }
+            }
         }
     }
 

@@ -147,6 +147,9 @@ impl Kitchen<'_> {
         for package in &solution.packages {
             content = content.field("package", &package.sha256);
         }
+        for certificates in self.larder.judged_by().into_iter().flatten() {
+            content = content.field("certificates", certificates);
+        }
         if let Some(files) = self.loaded.files(image) {
             content = content
                 .tree("files", &files)

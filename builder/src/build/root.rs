@@ -132,7 +132,7 @@ fn lay_packages<'scope>(
     cache: &'scope Path,
     progress: &'scope Progress,
 ) -> anyhow::Result<Packages<'scope>> {
-    let Ingredients { loaded, lock, overlays, .. } = ingredients;
+    let Ingredients { loaded, lock, overlays, larder, .. } = ingredients;
     let (folder, inflated) = (work.join("root"), work.join("inflated"));
     let tree = folder.clone();
     let (laid, is_laid) = mpsc::channel();
@@ -147,6 +147,7 @@ fn lay_packages<'scope>(
         let digests: Vec<&str> = solution.packages.iter().map(|package| package.sha256.as_str()).collect();
         let key = Key::new("root").input("packages", &digests).input("requested", &requested).input("early", &early);
         let key = key.input("base", &loaded.base).input("released", solution.released);
+        let key = key.perhaps("certificates", larder.judged_by());
         let key = key.about(format!("{} packages of {}, as of {}", digests.len(), loaded.base.name, solution.released));
         let log = &cache.join("install.log");
         Stages::open(cache)?.file(&key, progress, |tar| {

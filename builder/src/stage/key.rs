@@ -27,6 +27,15 @@ impl Key {
         self
     }
 
+    /// Adds an input where there is one.
+    #[must_use]
+    pub fn perhaps(self, name: &str, value: Option<impl std::fmt::Debug>) -> Self {
+        match value {
+            Some(value) => self.input(name, value),
+            None => self,
+        }
+    }
+
     /// Says in a few words what the stage is, for whoever looks into the cache. No input: it decides nothing.
     #[must_use]
     pub fn about(mut self, words: impl Into<String>) -> Self {
