@@ -25,6 +25,7 @@ pub mod recipe;
 pub mod rootfs;
 pub mod sandbox;
 pub mod site;
+pub mod snap;
 pub mod stage;
 pub mod store;
 pub mod tools;
