@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::redact::redact;
 use super::{CONFIGURATION, Site, rules};
-use crate::document::{self, Diagnostic, Document, nearest};
+use crate::document::{self, Document, nearest};
 
 /// More than any `site.toml` needs; what is larger is not one.
 pub(super) const MOST: u64 = 1 << 20;
@@ -64,24 +65,12 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Site, Error> {
     let judged = Document::from_bytes(path, bytes).and_then(|document| document.judge(rules::problems));
     judged.map_err(|error| match error {
         document::Error::Invalid(mut all) => {
-            all.0.iter_mut().for_each(hide_password);
+            let text = String::from_utf8_lossy(bytes);
+            all.0.iter_mut().for_each(|told| redact(told, &text));
             document::Error::Invalid(all).into()
         }
         other => other.into(),
     })
-}
-
-/// Messages go into reports and logs: the line that sets the password is shown without its value.
-fn hide_password(told: &mut Diagnostic) {
-    let Some(key) = told.excerpt.to_lowercase().find("password") else { return };
-    let Some(equals) = told.excerpt.get(key..).and_then(|rest| rest.find('=')) else { return };
-    let shown = told.excerpt.get(..=key + equals).unwrap_or_default();
-    let end = shown.chars().count() + 2;
-    if told.column >= end {
-        told.column = end;
-        told.width = 1;
-    }
-    told.excerpt = format!("{shown} (not shown)");
 }
 
 /// A file in `folder` that was perhaps meant to be `site.toml`: Windows hides what follows the last dot.

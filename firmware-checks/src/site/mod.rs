@@ -6,23 +6,43 @@
 //! Its way: a [`medium`] is found and mounted; [`import`] decides whether the machine takes what lies there, and keeps it
 //! as one [`bundle`]; [`wipe`] takes it off the image's own partition; [`apply`] puts it into effect, at every boot.
 
+mod alert;
 pub mod apply;
+mod backup;
 pub mod bundle;
+mod containers;
+mod data_disk;
+pub mod database;
 mod fat_label;
 mod host_name;
 pub mod import;
 mod load;
 pub mod medium;
+mod object_storage;
 mod password;
+mod proxy;
+mod redact;
+mod registry;
 mod rules;
 mod schema;
+mod secret;
 mod ssh_key;
 mod status;
+mod values;
 pub mod wipe;
 
+pub use alert::{Alert, Email, Syslog, Transport};
+pub use backup::{Backup, Day, Nfs, Sftp};
+pub use containers::{Containers, overlap};
+pub use data_disk::DataDisk;
+pub use database::Database;
 pub use load::{Error, load, parse};
+pub use object_storage::{ObjectStorage, S3};
+pub use proxy::Proxy;
+pub use registry::{DOCKER_HUB, Registry};
 pub use rules::{interface_address, network};
 pub use schema::{Addressing, Admin, Bond, BondMode, Network, Site, Time, Vlan};
+pub use secret::{HIDDEN, Secret};
 pub use status::{ERROR, Status, status};
 
 /// Where the imported configuration lies on the machine; root's, mode 0700.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Addressing, Admin, Bond, Network, Site, Vlan, host_name, password, ssh_key};
+use super::{Addressing, Admin, Bond, Network, Site, Vlan, data_disk, host_name, password, registry, ssh_key, values};
 use crate::document::{KeyPath, Problem};
 
 /// Everything that is wrong with `site`, by keys.
@@ -27,6 +27,22 @@ pub fn problems(site: &Site) -> Vec<Problem> {
     }
     found.extend(network_problems(&site.network, &root.key("network")));
     found.extend(admin(&site.admin, &root.key("admin")));
+    found.extend(services(site, &root));
+    found
+}
+
+/// What the appliance is given besides its place in the network.
+fn services(site: &Site, root: &KeyPath) -> Vec<Problem> {
+    let mut found: Vec<Problem> = Vec::new();
+    found.extend(site.database.iter().filter_map(|database| database.problems(&root.key("database"))));
+    found.extend(site.object_storage.iter().flat_map(|storage| storage.problems(&root.key("object_storage"))));
+    found.extend(data_disk::problems(&site.disks, &root.key("disks")));
+    found.extend(site.proxy.iter().flat_map(|proxy| proxy.problems(&root.key("proxy"))));
+    found.extend(registry::problems(&site.registries, &root.key("registries")));
+    found.extend(site.containers.problems(&site.network, &root.key("containers")));
+    found.extend(site.alert.iter().flat_map(|alert| alert.problems(&root.key("alert"))));
+    found.extend(site.backup.iter().flat_map(|backup| backup.problems(&root.key("backup"))));
+    found.extend(values::problems(&site.values, &root.key("values")));
     found
 }
 
@@ -213,7 +229,7 @@ fn admin(admin: &Admin, at: &KeyPath) -> Vec<Problem> {
         let problem = Problem::value(at.key("ssh_keys").item(index), ssh_key::wrong(line)?);
         Some(problem.label("expected such as `ssh-ed25519 AAAA… name`"))
     });
-    let hash = admin.password_hash.as_deref().and_then(password::wrong).map(|why| {
+    let hash = admin.password_hash.as_ref().and_then(|hash| password::wrong(hash.expose())).map(|why| {
         Problem::value(at.key("password_hash"), why).label("expected such as `$y$…` or `$6$…`").hint(password::HINT)
     });
     keys.chain(hash).collect()

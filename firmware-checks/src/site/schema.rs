@@ -1,9 +1,12 @@
 //! The fields of `site.toml`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{Alert, Backup, Containers, DataDisk, Database, ObjectStorage, Proxy, Registry, Secret};
 
 /// One installation's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -15,12 +18,42 @@ pub struct Site {
     /// Names under which clients reach the appliance, when they differ from the host name (`tls.names`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// How many users work with the appliance at the same time, at most; what the machine must be may go by it.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_users: Option<u32>,
     /// How the machine gets its address.
     pub network: Network,
     /// Where it gets the time from.
     pub time: Time,
     /// Who may log in.
     pub admin: Admin,
+    /// The database that the appliance keeps its data in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
+    /// Where the appliance keeps its files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_storage: Option<ObjectStorage>,
+    /// Disks for the appliance's data folders, besides the one that the machine runs from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DataDisk>,
+    /// The way out, where it must be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// Registries of container images: mirrors and logins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<Registry>,
+    /// The addresses that containers have among themselves.
+    pub containers: Containers,
+    /// Where word is sent to when something fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
+    /// Where and when the appliance's data is saved to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// What this appliance alone asks for, by the names that its recipe gives; each counts as a secret.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Secret>,
 }
 
 /// How the machine gets its addresses.
@@ -149,5 +182,5 @@ pub struct Admin {
     pub ssh_keys: Vec<String>,
     /// A crypt (5) hash for the console, as `mkpasswd` prints it; never used over the network.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_hash: Option<String>,
+    pub password_hash: Option<Secret>,
 }

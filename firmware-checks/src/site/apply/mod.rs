@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::Site;
+use super::{Secret, Site};
 use crate::facts::Machine;
 use crate::files;
 
@@ -40,7 +40,7 @@ pub fn apply(machine: &Machine, site: &Site) -> Vec<Error> {
     errors.extend(network::apply(machine, site).err());
     errors.extend(time(machine, site).err());
     errors.extend(accounts::keys(machine, &site.admin.ssh_keys).err());
-    errors.extend(accounts::password(machine, site.admin.password_hash.as_deref()).err());
+    errors.extend(accounts::password(machine, site.admin.password_hash.as_ref().map(Secret::expose)).err());
     errors
 }
 
