@@ -1,10 +1,13 @@
 //! The one vocabulary of requirements: the recipe embeds [`Requirements`], the builder validates them, and the
 //! service in the image evaluates them. Nothing can be required here that no check in [`crate::checks`] reads.
 
+pub mod site;
+
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use site::SiteNeeds;
 
 use crate::units::Size;
 
@@ -33,6 +36,13 @@ pub struct Requirements {
     /// The certificate that the site must bring (`tls.*`); absent where the appliance needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// What the appliance uses of the site configuration (`site.fields`).
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub site: SiteNeeds,
+}
+
+fn is_nothing(needs: &SiteNeeds) -> bool {
+    *needs == SiteNeeds::default()
 }
 
 /// A least number, and a number from which there is no warning.

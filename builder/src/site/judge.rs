@@ -6,7 +6,7 @@ use std::sync::Arc;
 use firmware_checks::appliance::{Appliance, OsRelease, Platform};
 use firmware_checks::boot_loader::BootLoader;
 use firmware_checks::check::{Phase, State};
-use firmware_checks::checks::{run, tls};
+use firmware_checks::checks::{self, run, tls};
 use firmware_checks::facts::Machine;
 use firmware_checks::report::Verdict;
 use firmware_checks::requirements::{Requirements, Tls};
@@ -15,8 +15,9 @@ use jiff::Timestamp;
 
 use crate::recipe::schema::Recipe;
 
-/// What the certificate checks say of the configuration in `folder` for the appliance `recipe`. Without a recipe they are
-/// asked where the folder has any certificate, as strictly as for production. The trusted roots and the clock are this computer's.
+/// What the checks of certificates and of needed parts say of the configuration in `folder` for the appliance `recipe`. Without
+/// a recipe certificates alone are judged, where the folder has any, as strictly as for production. The trusted roots and the
+/// clock are this computer's.
 ///
 /// # Errors
 /// `site.toml` can't be read or is not valid.
@@ -33,7 +34,8 @@ pub fn judge(folder: &Path, recipe: Option<&Recipe>) -> Result<Vec<Verdict>, sit
         site_dir: folder.to_path_buf(),
         machine: Machine::here(),
     };
-    Ok(run::run(tls::CHECKS, &Arc::new(scene), Phase::Admission, &[], |_| {}))
+    let checks = std::iter::once(&checks::site::FIELDS).chain(tls::CHECKS);
+    Ok(run::run(checks, &Arc::new(scene), Phase::Admission, &[], |_| {}))
 }
 
 /// The appliance as far as the certificate checks look at it.

@@ -1,6 +1,7 @@
 //! Site configurations on the admin's own computer: begun, judged, and put into an image.
 
 mod judge;
+mod parts;
 mod put;
 mod template;
 

@@ -1,5 +1,6 @@
 //! The beginning of a `site.toml`, for one appliance.
 
+use super::parts;
 use crate::recipe::schema::Recipe;
 
 /// A commented `site.toml` for the appliance `recipe`: valid as it is, with what an admin will most likely want to set.
@@ -22,6 +23,8 @@ pub fn template(recipe: &Recipe) -> String {
     } else {
         ""
     };
+    let needs = &recipe.requirements.site;
+    let (keys, tables, reach) = (parts::keys(needs), parts::tables(needs), parts::REACH);
     format!(
         r#"# Site configuration of one machine: {name} {version}
 #
@@ -31,7 +34,7 @@ pub fn template(recipe: &Recipe) -> String {
 {certificates}
 # The machine's name: lower-case letters, digits, hyphens, dots.
 hostname = "{name}"
-{names}
+{names}{keys}
 [network]
 # The interface, by name or hardware address. Without it: every wired one, or the only one there is.
 #interface = "52:54:00:12:34:56"
@@ -62,7 +65,7 @@ hostname = "{name}"
 # The password for the console, hashed, between single quotes: mkpasswd, or openssl passwd -6.
 # It is never used over the network.
 #password_hash = '$6$...'
-"#
+{tables}{reach}"#
     )
 }
 

@@ -133,7 +133,8 @@ fn place(name: &str, folder: &str, at: &KeyPath) -> Vec<Problem> {
 }
 
 fn is_time(text: &str) -> bool {
-    let part = |text: &str, most: u8| text.len() == 2 && text.parse::<u8>().is_ok_and(|part| part <= most);
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let part = |text: &str, most: u8| digits(text) && text.parse::<u8>().is_ok_and(|part| part <= most);
     text.split_once(':').is_some_and(|(hour, minute)| part(hour, 23) && part(minute, 59))
 }
 

@@ -44,6 +44,7 @@ pub use rules::{interface_address, network};
 pub use schema::{Addressing, Admin, Bond, BondMode, Network, Site, Time, Vlan};
 pub use secret::{HIDDEN, Secret};
 pub use status::{ERROR, Status, status};
+pub use values::is_name as is_value_name;
 
 /// Where the imported configuration lies on the machine; root's, mode 0700.
 pub const DIRECTORY: &str = "/etc/firstlight/site";

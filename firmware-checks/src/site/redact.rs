@@ -106,7 +106,8 @@ mod tests {
             "[database]\nuri = \"postgresql://u:canary@h/x?password=canary\n",
             "[database]\nuri = \"\"\"\npostgresql://u:canary\\x@h\n\"\"\"\n",
             "[database]\nurl = \"mysql://u:canary@h/d\"\n",
-            "database = { uri = \"mysq://u:canary@h/d\", canary = 1 }\n".trim_end_matches("canary = 1 }\n"),
+            "database = { uri = \"mysq://u:canary@h/d\", x = 1 }\n",
+            "database = { uri = \"mysql://u:canary@h/d\", \n",
             "[object_storage.s3]\nsecret_key = \"canary\"\nsecret_key = \"canary\"\n",
             "[object_storage.s3]\naccess_key = \"canary\", secret_key = \"canary\"\n",
             "[[registries]]\nname = \"a b\"\nusername = \"canary\"\npassword = \"canary\"\n",
@@ -116,12 +117,8 @@ mod tests {
             "[values]\nkey = \"canary\ncanary\"\n",
             "[values]\nk.ey = \"canary\"\n",
             "[values]\nkey = [ \"canary\" ]\n",
-            "hostname = canary canary\n".trim_end_matches(" canary\n").trim_end_matches("hostname = canary"),
         ] {
-            let Err(error) = parse(Path::new("site.toml"), text.as_bytes()) else {
-                assert!(!text.contains("canary"), "{text} is valid");
-                continue;
-            };
+            let Err(error) = parse(Path::new("site.toml"), text.as_bytes()) else { panic!("{text} is valid") };
             assert!(!error.to_string().contains("canary"), "{text}\n{error}");
             assert!(!format!("{error:?}").contains("canary"), "{text}\n{error:?}");
         }

@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::path::{Component, Path};
 
+use firmware_checks::requirements::site::Value;
 use firmware_checks::requirements::{DataFolder, Port, Protocol, Requirements};
+use firmware_checks::site::is_value_name;
 
 use super::{LABEL, as_label, is_label, repeated};
 use firmware_checks::document::KeyPath;
@@ -33,7 +35,24 @@ pub fn problems(at: &KeyPath, requirements: &Requirements) -> Vec<Problem> {
     }
     found.extend(data(&at.key("data"), &requirements.data));
     found.extend(ports(&at.key("ports"), &requirements.ports));
+    found.extend(values(&at.key("site").key("values"), &requirements.site.values));
     found
+}
+
+/// What the appliance alone asks of its site.
+fn values(at: &KeyPath, values: &[Value]) -> Vec<Problem> {
+    let wrong = values.iter().enumerate().filter(|(_, value)| !is_value_name(&value.name)).map(|(index, value)| {
+        let problem =
+            Problem::value(at.item(index).key("name"), format!("`{}` can't be the name of a value", value.name));
+        problem.label("expected lower-case letters, digits and `_`, a letter first")
+    });
+    let twice = repeated(values.iter().map(|value| &value.name)).into_iter().map(|(index, _)| {
+        Problem::value(at.item(index).key("name"), format!("two values are named `{}`", values[index].name))
+    });
+    let long = values.iter().enumerate().filter(|(_, value)| value.title.contains('\n')).map(|(index, value)| {
+        Problem::value(at.item(index).key("title"), format!("value `{}`: its title has more than one line", value.name))
+    });
+    wrong.chain(twice).chain(long).collect()
 }
 
 /// A recommended value below the least one can't be meant.
