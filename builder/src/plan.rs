@@ -5,6 +5,7 @@ use std::fmt;
 
 use firmware_checks::document::{KeyPath, Problem};
 use firmware_checks::requirements::{Boot, Clock, Need, Owner, Port, Requirements, TlsMode};
+use firmware_checks::site::Site;
 use serde::Serialize;
 
 use crate::archive::Solution;
@@ -227,7 +228,7 @@ impl Plan {
 
     /// What the machine must be, a line for each requirement.
     fn machine(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Requirements { cpu, memory, data, boot, clock, default_route, ports, tls } = &self.requirements;
+        let Requirements { cpu, memory, data, boot, clock, default_route, ports, tls, site } = &self.requirements;
         if let Some(cpu) = cpu {
             line(f, "cpu", &least(&cpu.minimum.to_string(), cpu.recommended.map(|more| more.to_string())))?;
         }
@@ -261,6 +262,14 @@ impl Plan {
                 TlsMode::Test => "which may be self-signed",
             };
             line(f, "tls", &format!("a certificate {mode}"))?;
+        }
+        for used in site.uses(&Site::default()) {
+            let need = match used.need {
+                _ if used.generated => ", else made by the machine",
+                Need::Required => "",
+                Need::Recommended => ", recommended",
+            };
+            line(f, "site", &format!("{}: {}{need}", used.field, used.title))?;
         }
         Ok(())
     }

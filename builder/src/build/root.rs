@@ -115,7 +115,9 @@ pub fn make<'scope>(
     let (packages, images) = (packages?, images?);
     third_parties(ingredients.loaded, &folder)?;
     let projects = ingredients.loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
-    let platform = docker::add(&folder, &images, &projects.collect::<Vec<_>>()).context("laying out the platform")?;
+    let given = ingredients.loaded.recipe.platform.given();
+    let platform =
+        docker::add(&folder, &images, &projects.collect::<Vec<_>>(), &given).context("laying out the platform")?;
     put(&folder, CHECKS, checks, 0o755)?;
     let description = serde_json::to_vec_pretty(&describe(ingredients, platform))?;
     put(&folder, appliance::PATH.trim_start_matches('/'), &description, 0o644)?;

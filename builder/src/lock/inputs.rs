@@ -20,16 +20,16 @@ pub type Inputs = BTreeMap<String, String>;
 /// The base's keyring can't be read.
 pub fn of(recipe: &Loaded) -> Result<Inputs> {
     let (own, base) = (&recipe.recipe, &recipe.base);
-    let kind = own.platform.kind();
+    let variant = own.platform.variant();
     let sources: Vec<_> = base.sources.iter().map(|one| (&one.archive, &one.suites, &one.components)).collect();
     let mut values = vec![
         ("recipe.packages".to_owned(), json!(own.packages)),
         ("recipe.target".to_owned(), json!(own.target)),
-        ("recipe.platform.kind".to_owned(), json!(kind)),
+        ("recipe.platform.kind".to_owned(), json!(variant)),
         ("base.architecture".to_owned(), json!(base.architecture)),
         ("base.packages".to_owned(), json!(base.packages)),
         ("base.kernel".to_owned(), json!(recipe.kernel())),
-        (format!("base.platforms.{kind}"), json!(base.platforms.get(kind))),
+        (format!("base.platforms.{variant}"), json!(base.platforms.get(variant))),
         ("base.tools".to_owned(), json!(base.tools)),
         ("base.sources".to_owned(), json!(sources)),
     ];

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use firmware_checks::appliance;
+use firmware_checks::machine::given::{self, Given};
 use firmware_checks::machine::images::{DIRECTORY, INDEX, Preloaded};
 
 /// The image that `platform.container` runs: one static binary, this project's own.
@@ -12,7 +13,7 @@ pub const PROBE_IMAGE: &str = "firstlight/probe:1";
 /// Where compose projects lie in the image.
 const COMPOSE: &str = "usr/share/firstlight/compose";
 /// What `platform.target` starts besides the compose projects.
-const UNITS: [&str; 2] = ["docker.service", "firstlight-images.service"];
+const UNITS: [&str; 3] = ["docker.service", "firstlight-given.service", "firstlight-images.service"];
 
 /// A container image ready to be laid into a root file system.
 #[derive(Clone, Debug)]
@@ -34,11 +35,17 @@ pub struct Project {
     pub folder: PathBuf,
 }
 
-/// Lays container images and compose projects into `root` and hangs everything below `platform.target`.
+/// Lays container images, compose projects and the list of what they are `given` of the site configuration into `root`, and hangs
+/// everything below `platform.target`.
 ///
 /// # Errors
 /// The first file that could not be written.
-pub fn add(root: &Path, images: &[Prepared], projects: &[Project]) -> std::io::Result<appliance::Platform> {
+pub fn add(
+    root: &Path,
+    images: &[Prepared],
+    projects: &[Project],
+    given: &Given,
+) -> std::io::Result<appliance::Platform> {
     let folder = root.join(DIRECTORY.trim_start_matches('/'));
     fs::create_dir_all(&folder)?;
     let mut index = Vec::new();
@@ -48,6 +55,9 @@ pub fn add(root: &Path, images: &[Prepared], projects: &[Project]) -> std::io::R
         index.push(Preloaded { name: image.name.clone(), file, id: image.id.clone() });
     }
     fs::write(folder.join(INDEX), serde_json::to_vec_pretty(&index)?)?;
+    let list = root.join(given::PATH.trim_start_matches('/'));
+    fs::create_dir_all(list.parent().unwrap_or(root))?;
+    fs::write(&list, serde_json::to_vec_pretty(given)?)?;
     for project in projects {
         copy_tree(&project.folder, &root.join(COMPOSE).join(&project.name))?;
     }
@@ -99,7 +109,7 @@ mod tests {
         fs::write(folder.join("compose.yaml"), "services: {}").unwrap();
         let image = Prepared { name: "a/b:1".into(), archive, id: "ab".into() };
         let project = Project { name: "hello".into(), folder };
-        let platform = add(root.path(), &[image], &[project]).unwrap();
+        let platform = add(root.path(), &[image], &[project], &Given::default()).unwrap();
         assert_eq!(
             platform,
             appliance::Platform::Docker { probe_image: PROBE_IMAGE.into(), projects: vec!["hello".into()] }

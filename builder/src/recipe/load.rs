@@ -113,8 +113,8 @@ impl Opened {
         };
         let mut base = read_base(&base_path)?;
         self.document.refuse(rules::files::fit(&self.recipe, &base))?;
-        let kind = self.recipe.platform.kind();
-        base.sources.retain(|source| source.platforms.is_empty() || source.platforms.iter().any(|one| one == kind));
+        let variant = self.recipe.platform.variant();
+        base.sources.retain(|source| source.platforms.is_empty() || source.platforms.iter().any(|one| one == variant));
         let Self { document, folder, share, recipe } = self.clone();
         Ok(Loaded { path: document.path().to_path_buf(), folder, share, recipe, base, base_path, document })
     }
@@ -193,8 +193,9 @@ impl Loaded {
     pub fn overlays(&self) -> Vec<(String, PathBuf)> {
         let added = |name: &str| self.base.overlays.get(name).into_iter().flatten().map(String::as_str);
         let (base, family) = (rules::recipe::BASE_OVERLAY, self.base.family.overlay());
-        let platform = self.recipe.platform.kind();
-        let shipped = [base, family].into_iter().chain(added(base)).chain([platform]).chain(added(platform));
+        let platform = &self.recipe.platform;
+        let shipped =
+            [base, family].into_iter().chain(added(base)).chain([platform.kind()]).chain(added(platform.variant()));
         let shipped = shipped.filter_map(|name| Some((name.to_owned(), self.share.shipped_overlay(name)?)));
         let own = self.recipe.overlays.iter().filter_map(|name| Some((name.clone(), self.share.overlay(name)?)));
         shipped.chain(own).collect()
@@ -236,7 +237,7 @@ impl Loaded {
     /// once. What they depend on is the distribution's to add.
     #[must_use]
     pub fn packages(&self) -> Vec<String> {
-        let platform = self.base.platforms.get(self.recipe.platform.kind());
+        let platform = self.base.platforms.get(self.recipe.platform.variant());
         let lists = [Some(&self.base.packages), self.kernel(), platform, Some(&self.recipe.packages)];
         let mut all: Vec<String> = Vec::new();
         for name in lists.into_iter().flatten().flatten() {

@@ -1,5 +1,6 @@
 //! The machine's place in the network.
 
+mod containers;
 mod remedy;
 #[cfg(test)]
 mod tests;
@@ -7,6 +8,7 @@ mod tests;
 use std::io;
 use std::net::IpAddr;
 
+use crate::appliance::Platform;
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::facts::network::{self, Address};
 use crate::requirements::Need;
@@ -35,6 +37,17 @@ pub const CHECKS: &[Check] = &[
             where requirements.default_route is `required`.",
         applies: |_| true,
         run: route,
+    },
+    Check {
+        id: "network.cidr",
+        title: "Networks of containers",
+        phases: BOTH,
+        after: &["network.address"],
+        documentation: "The networks that Docker cuts out for containers, by /etc/docker/daemon.json, overlap none in \
+            which the machine has an address, and hold neither a gateway nor a name server: what lies there could not \
+            be reached from containers, or from the machine. Fails with both networks.",
+        applies: |appliance| matches!(appliance.platform, Platform::Docker { .. }),
+        run: containers::run,
     },
 ];
 

@@ -6,7 +6,8 @@ use super::Outcome;
 use crate::appliance::Appliance;
 use crate::machine::grow::{self, Error};
 use crate::machine::renew::{self, Renewed};
-use crate::machine::{compose, images, ssh_keys};
+use crate::machine::{compose, given, images, ssh_keys};
+use crate::site;
 
 /// Prepare this machine; the boot does it by itself.
 #[derive(Args)]
@@ -29,6 +30,8 @@ enum Action {
     },
     /// Load the appliance's own container images where Docker does not have them whole. Safe to repeat, and to interrupt.
     LoadImages,
+    /// Give containers what the recipe says of the site configuration, for root's eyes alone. Safe to repeat.
+    GiveContainers,
     /// After a compose project has failed to start: take it down and start Docker anew, once in each boot. Does nothing
     /// where systemd says, by SERVICE_RESULT, that it ended well.
     MendCompose {
@@ -48,6 +51,7 @@ impl Machine {
             Action::SshKeys => ssh_keys(),
             Action::RenewBootLoader { wait } => renew_boot_loader(wait),
             Action::LoadImages => load_images(),
+            Action::GiveContainers => give_containers(),
             Action::MendCompose { name } => mend_compose(&name),
         }
     }
@@ -94,6 +98,14 @@ fn renew_boot_loader(wait: bool) -> anyhow::Result<Outcome> {
 
 fn load_images() -> anyhow::Result<Outcome> {
     images::load()?;
+    Ok(Outcome::Done)
+}
+
+fn give_containers() -> anyhow::Result<Outcome> {
+    let root = std::path::Path::new("/");
+    let appliance = Appliance::load(root)?;
+    let site = site::status(root).site.unwrap_or_default();
+    given::give(&crate::facts::Machine::here(), &site, &appliance.requirements.site)?;
     Ok(Outcome::Done)
 }
 

@@ -1,6 +1,7 @@
 //! The few things that a first boot must do before anything can be judged, and the renewal of the boot loader.
 
 pub mod compose;
+pub mod given;
 pub mod grow;
 pub mod images;
 pub mod place;

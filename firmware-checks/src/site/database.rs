@@ -90,6 +90,9 @@ impl Database {
             return Err(Wrong::new("this is no address of a database", EXPECTED));
         };
         let kind = kind(scheme)?;
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(Wrong::new("the address has white space in it", EXPECTED));
+        }
         if kind == Kind::Sqlite {
             return file(rest);
         }
@@ -199,6 +202,7 @@ mod tests {
             ("postgres://u:canary@h/x", "`postgres`"),
             ("postgresql+://u:canary@h/x", "no driver"),
             ("postgresql:///canary", "names no server"),
+            ("postgresql://u:can ary@h/x", "white space"),
             ("postgresql://u:canary@h:99999/x", "invalid port"),
             ("postgresql://u:canary@h:0/x", "no port"),
             ("sqlite://canary.db", "no absolute path"),

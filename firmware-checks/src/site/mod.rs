@@ -14,6 +14,7 @@ mod containers;
 mod data_disk;
 pub mod database;
 mod fat_label;
+pub mod field;
 mod host_name;
 pub mod import;
 mod load;

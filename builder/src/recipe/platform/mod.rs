@@ -2,7 +2,8 @@
 
 mod docker;
 
-pub use docker::Docker;
+pub use docker::{Docker, Engine};
+use firmware_checks::machine::given::Given;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,23 @@ impl Platform {
     pub fn artifacts(&self) -> Vec<Named<'_>> {
         match self {
             Self::Docker(_) => Vec::new(),
+        }
+    }
+
+    /// The key of its packages, and of the sources that it alone needs, in a base.
+    #[must_use]
+    pub fn variant(&self) -> &'static str {
+        match self {
+            Self::Docker(Docker { engine: Engine::DockerCe, .. }) => "docker-ce",
+            _ => self.kind(),
+        }
+    }
+
+    /// What its containers are given of the site configuration.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        match self {
+            Self::Docker(docker) => Given { environment: docker.environment.clone(), secrets: docker.secrets.clone() },
         }
     }
 

@@ -110,7 +110,7 @@ pub fn base_overlays(base: &Base, share: &Share) -> Vec<Problem> {
 /// Everything that `base` lacks for `recipe`; the problems stand in the recipe.
 #[must_use]
 pub fn fit(recipe: &Recipe, base: &Base) -> Vec<Problem> {
-    let platform = recipe.platform.kind();
+    let platform = recipe.platform.variant();
     let known = base.platforms.keys().map(String::as_str);
     let mut found = Vec::new();
     if !base.platforms.contains_key(platform) {

@@ -139,3 +139,30 @@ fn without_the_kernels_word_neither_can_run() {
         assert!(Recorded::new().run(id, &Requirements::default(), None).is_err(), "{id}");
     }
 }
+
+#[test]
+fn networks_of_containers_are_nobody_elses() {
+    let daemon = |pool: &str| {
+        format!("{{\"bip\": \"172.31.255.1/24\", \"default-address-pools\": [{{\"base\": \"{pool}\", \"size\": 24}}]}}")
+    };
+    let run = |addresses: &[(&str, &str)], resolver: &str, daemon: &str| {
+        let recorded = machine(addresses)
+            .file("/proc/net/route", default_by("enp1s0"))
+            .file("/proc/net/ipv6_route", "")
+            .file("/run/systemd/resolve/resolv.conf", resolver)
+            .file("/etc/docker/daemon.json", daemon);
+        recorded.run("network.cidr", &Requirements::default(), None)
+    };
+    let own = [("enp1s0", "10.3.7.12/24")];
+    let good = only(run(&own, "nameserver 10.3.7.1\nnameserver 127.0.0.53\n", &daemon("172.30.0.0/16")));
+    assert_eq!((good.state, good.observed.as_str()), (State::Pass, "172.31.255.0/24, 172.30.0.0/16"));
+    let inside = only(run(&[("enp1s0", "172.30.4.2/22")], "", &daemon("172.30.0.0/16")));
+    assert_eq!(inside.state, State::Fail);
+    assert_eq!(inside.observed, "Docker's 172.30.0.0/16 holds enp1s0's 172.30.4.2/22");
+    let server = only(run(&own, "nameserver 172.31.255.53\n", &daemon("172.30.0.0/16")));
+    assert_eq!(server.observed, "Docker's 172.31.255.0/24 holds the name server 172.31.255.53");
+    let gateway = only(run(&[], "", &daemon("10.3.0.0/16")));
+    assert_eq!(gateway.observed, "Docker's 10.3.0.0/16 holds the gateway 10.3.7.1");
+    assert!(run(&own, "", "{").is_err() && run(&own, "", &daemon("10.3")).is_err());
+    assert_eq!(only(run(&own, "", "{}")).state, State::NotApplicable);
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
-use super::{Error, remove, text, write_as};
+use super::{Error, file_error, remove, text, write_as};
 use crate::admin::{self, Account, NAME as ADMIN};
 use crate::facts::Machine;
 
@@ -16,10 +16,6 @@ const BEGIN: &str = "# From site.toml: written at every boot, up to the line tha
 const END: &str = "# End of what is from site.toml.";
 /// The digest of the last hash that was set, so that a password which the admin changes on the machine stays.
 const APPLIED: &str = "/var/lib/firstlight/site-password";
-
-fn file_error(path: &str) -> impl Fn(io::Error) -> Error {
-    move |source| Error::File { path: path.to_owned(), source }
-}
 
 /// The admin's user and group numbers and home.
 fn account(machine: &Machine) -> Result<Account, Error> {

@@ -1,14 +1,16 @@
-//! Putting the imported configuration into effect: host name, network, time, who may log in. Run at every boot; what is
-//! right already is left alone.
+//! Putting the imported configuration into effect: host name, network, time, the way out, what Docker is told, who may log
+//! in. Run at every boot; what is right already is left alone.
 
 mod accounts;
+mod docker;
 mod network;
+mod proxy;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Secret, Site};
+use super::{DOCKER_HUB, Secret, Site};
 use crate::facts::Machine;
 use crate::files;
 
@@ -31,6 +33,9 @@ pub enum Error {
         "site.toml says what one interface is to have, and this machine has several: {}\nhint: set network.interface to one of them", .0.join(", ")
     )]
     Ambiguous(Vec<String>),
+    /// Mirrors that Docker would never ask.
+    #[error("Docker asks mirrors for {DOCKER_HUB} alone, and site.toml names some for {}\nhint: name images by the mirror itself, and give it a login of its own where it needs one", .0.join(", "))]
+    Mirrors(Vec<String>),
 }
 
 /// Writes below `machine`'s root what `site` asks for, and gives what could not be done; the rest is done all the same.
@@ -39,9 +44,15 @@ pub fn apply(machine: &Machine, site: &Site) -> Vec<Error> {
     errors.extend(host_name(machine, site).err());
     errors.extend(network::apply(machine, site).err());
     errors.extend(time(machine, site).err());
+    errors.extend(proxy::apply(machine, site).err());
+    errors.extend(docker::apply(machine, site).err());
     errors.extend(accounts::keys(machine, &site.admin.ssh_keys).err());
     errors.extend(accounts::password(machine, site.admin.password_hash.as_ref().map(Secret::expose)).err());
     errors
+}
+
+fn file_error(path: &str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::File { path: path.to_owned(), source }
 }
 
 /// Writes `path` where its content differs.
