@@ -80,3 +80,35 @@ fn projects(at: &KeyPath, recipe: &Recipe, compose: &[String]) -> Vec<Problem> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::problems;
+    use crate::recipe::schema::Recipe;
+
+    fn told(platform: &str) -> Vec<String> {
+        let values = "requirements.site.values = [{ name = 'pw', title = 'A password' }]";
+        let head = "name = 'x'\nversion = '1'\nbases = ['b']";
+        let text = format!("{head}\nplatform = {{ kind = 'docker', {platform} }}\n{values}\n");
+        let recipe: Recipe = toml::from_str(&text).unwrap();
+        problems(&recipe)
+            .into_iter()
+            .map(|problem| format!("{}: {} {}", problem.at, problem.message, problem.hint.unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn containers_are_given_what_there_is_under_names_that_can_be() {
+        let good = "compose = ['a'], environment = { PW = 'values.pw', URI = 'database.uri' }, secrets = { 'db.pw' = 'values.pw' }";
+        assert_eq!(told(good), Vec::<String>::new());
+        let field = told("compose = ['a'], environment = { PW = 'databse.uri' }");
+        assert!(field[0].starts_with("platform.environment.PW: `databse.uri` is no field"), "{field:?}");
+        assert!(field[0].contains("did you mean `database.uri`?"), "{field:?}");
+        assert!(told("compose = ['a'], secrets = { pw = 'values.cookie' }")[0].contains("requirements.site.values"));
+        assert!(
+            told("compose = ['a'], environment = { 'A-B' = 'hostname' }")[0].contains("nothing can be named `A-B`")
+        );
+        assert!(told("compose = ['a'], secrets = { '../x' = 'hostname' }")[0].contains("nothing can be named `../x`"));
+        assert!(told("environment = { A = 'hostname' }")[0].contains("there is none"));
+    }
+}
