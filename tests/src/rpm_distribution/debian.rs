@@ -31,7 +31,9 @@ pub struct Debian {
 /// The archive can't be had.
 pub fn fetch(catalogue: &Catalogue) -> Result<BTreeMap<String, Debian>> {
     let base = image::repository().join("recipes/bases/debian-13.toml");
-    let base_read = recipe::read_base(&base)?;
+    let mut base_read = recipe::read_base(&base)?;
+    // Those of Docker and the like are other parties', whom nobody asked here.
+    base_read.sources.retain(|source| source.platforms.is_empty());
     let trust = Trust::read(&base_read, &base)?;
     let (store, progress) = (Store::open(&image::cache())?, Progress::silent());
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
