@@ -17,7 +17,7 @@ pub const CHECKS: &[Check] = &[Check {
     documentation: "Asks Docker for each container of each compose project. One must run, and not have been started anew \
         within the last minute; or have ended with status 0, as one does that only prepares. Fails where one ended otherwise, \
         is started again and again, or is unhealthy by its own health check, and where a project has no container.",
-    applies: |_| true,
+    applies: |appliance| matches!(&appliance.platform, Platform::Docker { projects, .. } if !projects.is_empty()),
     run: containers,
 }];
 
