@@ -25,6 +25,7 @@ pub mod machine;
 pub mod ordered;
 pub mod report;
 pub mod requirements;
+pub mod selinux;
 pub mod site;
 pub mod units;
 pub mod waivers;

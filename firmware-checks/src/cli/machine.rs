@@ -7,6 +7,7 @@ use crate::appliance::Appliance;
 use crate::machine::grow::{self, Error};
 use crate::machine::renew::{self, Renewed};
 use crate::machine::{compose, given, images, ssh_keys};
+use crate::selinux;
 use crate::site;
 
 /// Prepare this machine; the boot does it by itself.
@@ -73,9 +74,11 @@ fn grow() -> anyhow::Result<Outcome> {
 }
 
 fn ssh_keys() -> anyhow::Result<Outcome> {
-    for kind in ssh_keys::make(std::path::Path::new("/etc/ssh"))? {
+    let folder = "/etc/ssh";
+    for kind in ssh_keys::make(std::path::Path::new(folder))? {
         println!("made the SSH host key of kind {kind}");
     }
+    selinux::restore(&[folder])?;
     Ok(Outcome::Done)
 }
 

@@ -10,10 +10,23 @@ use clap::{Args, Subcommand};
 use super::{Outcome, Wrong};
 use crate::facts::Machine;
 use crate::files;
+use crate::selinux;
 use crate::site::import::{self, Done, Offer, Refused};
 use crate::site::medium::{self, Medium, Mounted};
 use crate::site::{self, apply, bundle, wipe};
 
+/// Where putting a configuration into effect may make new files, each with a label of its own.
+const LABELLED: [&str; 9] = [
+    "/etc/.pwd.lock",
+    "/etc/docker",
+    "/etc/firstlight",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/profile.d",
+    "/etc/systemd",
+    "/home/admin",
+    "/var/lib/firstlight",
+];
 /// How long a boot waits for udev, so that a stick is seen.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -164,6 +177,8 @@ fn finish(root: &Path, open: Vec<Open>) -> Vec<String> {
     }
     if let Some(site) = site::status(root).site {
         notes.extend(apply::apply(&Machine::here(), &site).iter().map(ToString::to_string));
+        let labelled = selinux::restore(&LABELLED);
+        notes.extend(labelled.err().map(|error| format!("labelling what was written: {error}")));
     }
     notes
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -91,19 +91,9 @@ pub(super) fn password(machine: &Machine, hash: Option<&str>) -> Result<(), Erro
     let new = with_hash(&old, hash).ok_or_else(|| Error::NoAdmin(SHADOW.into()))?;
     let file = machine.path(SHADOW);
     let found = fs::metadata(&file).map_err(file_error(SHADOW))?;
-    replace_shadow(&file, &new, &found).map_err(file_error(SHADOW))?;
+    crate::files::replace_owned(&file, new.as_bytes(), found.mode() & 0o7777, (found.uid(), found.gid()))
+        .map_err(file_error(SHADOW))?;
     write_as(machine, APPLIED, &format!("{digest}\n"), 0o600)
-}
-
-/// Replaces `path` in one step with owner and mode as `found` says.
-fn replace_shadow(path: &Path, content: &str, found: &fs::Metadata) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-
-    let beside = path.with_extension("firstlight");
-    crate::files::replace(&beside, content.as_bytes(), found.mode() & 0o7777)?;
-    chown(&beside, Some(found.uid()), Some(found.gid()))?;
-    fs::rename(&beside, path)?;
-    fs::File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// `shadow` with `hash` in the admin's line; nothing where there is no such line.
@@ -125,8 +115,6 @@ fn with_hash(shadow: &str, hash: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
     use crate::files::replace;
 
