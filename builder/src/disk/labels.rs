@@ -20,8 +20,10 @@ use crate::sandbox::{self, Sandbox};
 const CONFIG: &str = "etc/selinux/config";
 /// Where mke2fs puts what fsck finds: in every file system, though in no package.
 const LOST_AND_FOUND: &str = "lost+found";
-/// Where the root folder is seen by the tools.
+/// Where the files are seen by the tools.
 const TARGET: &str = "/run/target";
+/// Where the root folder, with the policy in it, is seen by the tools.
+const POLICY: &str = "/run/policy";
 
 /// Labels could not be chosen or written.
 #[derive(Debug, thiserror::Error)]
@@ -101,12 +103,12 @@ impl Labels {
     /// The labels that `policy` gives to the files of `root`, by the setfiles of `tools`. What the policy leaves to chance gets its folder's
     /// label, as it would when it is made on a running machine.
     pub(super) fn choose(root: &Path, policy: &str, tools: &Path) -> Result<Self, Error> {
-        let mut said = ask(root, policy, tools, &[])?;
+        let mut said = ask(root, root, policy, tools, &[])?;
         // Several names of one file may have several labels: the first name counts, whichever is found first.
         let linked = linked(root)?;
         let names: Vec<&Path> = linked.values().flatten().map(PathBuf::as_path).collect();
         if !names.is_empty() {
-            let each = ask(root, policy, tools, &names)?;
+            let each = ask(root, root, policy, tools, &names)?;
             for names in linked.values() {
                 let label = names.iter().find_map(|name| each.get(name)).cloned();
                 let label = label.map(|label| names.iter().map(move |name| (name.clone(), label.clone())));
@@ -137,26 +139,30 @@ impl Labels {
         write(tools, image, partition, time, self.0.iter().map(|(path, label)| (path.as_path(), label.as_str())))
     }
 
-    /// Writes those of `mount_point` and of its `lost+found` into the otherwise empty file system in `partition` of `image`.
-    pub(super) fn write_empty(
-        &self,
-        mount_point: &Path,
-        tools: &Path,
-        image: &Path,
-        partition: &Partition,
-        time: Timestamp,
-    ) -> Result<(), Error> {
-        let lost_and_found = Path::new(LOST_AND_FOUND);
-        let label = |path: &Path| self.0.get(path).map(String::as_str);
-        let labels = [(Path::new(""), label(mount_point)), (lost_and_found, label(lost_and_found))];
-        write(tools, image, partition, time, labels.into_iter().filter_map(|(path, label)| Some((path, label?))))
+    /// The labels of an otherwise empty file system that is mounted at `mount_point`, a path below the root file system `root`: of its top
+    /// folder and of its `lost+found`, as `policy` has them there.
+    pub(super) fn choose_empty(root: &Path, policy: &str, tools: &Path, mount_point: &Path) -> Result<Self, Error> {
+        let doing = "making";
+        let like = tempfile::tempdir().map_err(|source| Error::Io { doing, path: std::env::temp_dir(), source })?;
+        let path = like.path().join(mount_point).join(LOST_AND_FOUND);
+        fs::create_dir_all(&path).map_err(|source| Error::Io { doing, path, source })?;
+        let said = ask(root, like.path(), policy, tools, &[])?;
+        let inside = |(path, label): (PathBuf, String)| Some((path.strip_prefix(mount_point).ok()?.to_owned(), label));
+        Ok(Self(said.into_iter().filter_map(inside).collect()))
     }
 }
 
-/// What setfiles would change below `root`, all of it or only `names`: as no file has a label, that is every label.
-fn ask(root: &Path, policy: &str, tools: &Path, names: &[&Path]) -> Result<BTreeMap<PathBuf, String>, Error> {
+/// What setfiles would change below `files` by the policy in `root`, all of it or only `names`: as no file has a label, that is every
+/// label.
+fn ask(
+    root: &Path,
+    files: &Path,
+    policy: &str,
+    tools: &Path,
+    names: &[&Path],
+) -> Result<BTreeMap<PathBuf, String>, Error> {
     let doing = "choosing SELinux labels";
-    let contexts = format!("{TARGET}/{}", file_contexts(policy));
+    let contexts = format!("{POLICY}/{}", file_contexts(policy));
     let list: String = names.iter().map(|name| format!("{TARGET}/{}\0", name.display())).collect();
     let file = tempfile::NamedTempFile::new().and_then(|file| fs::write(file.path(), &list).map(|()| file));
     let file = file.map_err(|source| Error::Io { doing, path: std::env::temp_dir(), source })?;
@@ -166,7 +172,8 @@ fn ask(root: &Path, policy: &str, tools: &Path, names: &[&Path]) -> Result<BTree
     } else {
         ["-0", "-f", "/run/names", &contexts].to_vec()
     });
-    let sandbox = Sandbox::of_tools(tools).bind_ro(root, TARGET).bind_ro(file.path(), "/run/names");
+    let sandbox = Sandbox::of_tools(tools).bind_ro(root, POLICY).bind_ro(files, TARGET);
+    let sandbox = sandbox.bind_ro(file.path(), "/run/names");
     let said = sandbox.run(&command).map_err(|source| Error::Tool { doing, source })?;
     parse(&String::from_utf8_lossy(&said)).map_err(|words| Error::Words { doing, words })
 }

@@ -193,16 +193,16 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         hash_seed: ids.hash_seed(part.label()),
         time: spec.released,
     };
-    let labels = policy.map(|policy| Labels::choose(root, &policy, tools)).transpose()?;
+    let labels = policy.as_ref().map(|policy| Labels::choose(root, policy, tools)).transpose()?;
     let small = || fill_small(spec, &ids, &layout, &early, [root, tools], disk.as_file());
     // Each in its own partition; making the root file system takes longer than all the others.
     let (made, grub) = thread::scope(|scope| {
         let others = scope.spawn(|| {
             let made = file_system(Part::Data).make_data(tools, disk.path());
             made.map_err(|source| Error::Ext4 { part: "data", source })?;
-            if let Some(labels) = &labels {
-                let data = layout.of(Part::Data);
-                labels.write_empty(Path::new(DATA), tools, disk.path(), data, spec.released)?;
+            if let Some(policy) = &policy {
+                let labels = Labels::choose_empty(root, policy, tools, Path::new(DATA))?;
+                labels.write(tools, disk.path(), layout.of(Part::Data), spec.released)?;
             }
             small()
         });
