@@ -222,7 +222,7 @@ fn the_compose_file_is_what_it_should_be(guest: &Guest) -> Result<()> {
     for (name, service) in services {
         let published: Vec<_> =
             service["ports"].as_array().into_iter().flatten().map(|port| port["target"].clone()).collect();
-        let expected = if name == "nginx" { vec![80.into(), 443.into()] } else { Vec::new() };
+        let expected: Vec<serde_json::Value> = if name == "nginx" { vec![80.into(), 443.into()] } else { Vec::new() };
         ensure!(published == expected, "{name} publishes {published:?}");
         ensure!(service["restart"] == "unless-stopped", "{name} does not come back after a power cut");
     }
