@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod clock;
+mod cloud;
 mod console;
 pub mod container_probe;
 mod enrol;

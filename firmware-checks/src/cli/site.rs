@@ -1,6 +1,7 @@
 //! `firmware-checks site`: import the site configuration and put it into effect.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use super::{Outcome, Wrong};
 use crate::facts::Machine;
 use crate::files;
 use crate::selinux;
+use crate::site::cloud::unpack;
 use crate::site::import::{self, Done, Offer, Refused};
-use crate::site::medium::{self, Medium, Mounted};
+use crate::site::medium::{self, Format, Kind, Medium, Mounted};
 use crate::site::{self, apply, bundle, wipe};
 
 /// Where putting a configuration into effect may make new files, each with a label of its own.
@@ -29,6 +31,9 @@ const LABELLED: [&str; 9] = [
 ];
 /// How long a boot waits for udev, so that a stick is seen.
 const SETTLE: Duration = Duration::from_secs(10);
+
+/// More than any cloud hands over.
+const MOST: u64 = 1 << 20;
 
 /// Bring the site configuration onto this machine.
 #[derive(Args)]
@@ -51,6 +56,9 @@ enum Action {
         #[arg(long)]
         boot: bool,
     },
+    /// Take the configuration that the cloud hands over in which this machine is, by the firmware's word; the boot does it by
+    /// itself, for a machine without one. Elsewhere it does nothing.
+    Cloud,
 }
 
 impl Site {
@@ -62,6 +70,7 @@ impl Site {
         match self.action {
             Action::Import { boot: true, .. } => boot(),
             Action::Import { path, boot: false } => by_word(path.as_deref()),
+            Action::Cloud => super::cloud::run(),
         }
     }
 }
@@ -71,15 +80,39 @@ struct Open {
     medium: Medium,
     offer: Offer,
     mounted: Mounted,
+    /// What a cloud's medium held in one file.
+    _unpacked: Option<tempfile::TempDir>,
 }
 
 impl Open {
-    fn new(medium: Medium) -> std::io::Result<Self> {
-        let mounted = Mounted::new(&medium.device, false)?;
+    /// Nothing where a cloud's medium holds nothing for us.
+    fn new(medium: Medium) -> anyhow::Result<Option<Self>> {
+        let mounted = Mounted::new(&medium, false)?;
         let name = medium.device.display().to_string();
-        let offer = Offer { name, own: medium.own, folder: mounted.folder().to_path_buf() };
-        Ok(Self { medium, offer, mounted })
+        let Some(file) = medium.kind.user_data() else {
+            let offer = Offer { name, own: medium.own, folder: mounted.folder().to_path_buf() };
+            return Ok(Some(Self { medium, offer, mounted, _unpacked: None }));
+        };
+        let mut data = Vec::new();
+        match File::open(mounted.folder().join(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.and_then(|user_data| user_data.take(MOST).read_to_end(&mut data)).context(file)?,
+        };
+        if data.is_empty() {
+            return Ok(None);
+        }
+        let unpacked = private_folder()?;
+        unpack(&data, unpacked.path()).context(file)?;
+        let offer = Offer { name, own: false, folder: unpacked.path().to_path_buf() };
+        Ok(Some(Self { medium, offer, mounted, _unpacked: Some(unpacked) }))
     }
+}
+
+/// A folder in memory that only root can enter, gone with the value.
+pub(super) fn private_folder() -> io::Result<tempfile::TempDir> {
+    let parent = Path::new("/run/firstlight");
+    std::fs::create_dir_all(parent)?;
+    tempfile::Builder::new().prefix(".site-").tempdir_in(parent)
 }
 
 /// Never fails the boot: what went wrong is kept where the report finds it.
@@ -97,8 +130,8 @@ fn boot() -> anyhow::Result<Outcome> {
             for found in media {
                 let name = found.device.display().to_string();
                 match Open::new(found) {
-                    Ok(opened) => open.push(opened),
-                    Err(error) => notes.push(format!("mounting {name}, which is labelled {}: {error}", site::LABEL)),
+                    Ok(opened) => open.extend(opened),
+                    Err(error) => notes.push(format!("reading the medium {name}: {error:#}")),
                 }
             }
         }
@@ -122,16 +155,14 @@ fn by_word(path: Option<&Path>) -> anyhow::Result<Outcome> {
         }
         Some(device) => {
             let known = medium::find()?.into_iter().find(|medium| medium.device == device);
-            let medium = known.unwrap_or_else(|| Medium { device: device.to_path_buf(), own: false });
-            opened(medium)?
+            let plain = || Medium { device: device.to_path_buf(), own: false, kind: Kind::Site, format: Format::Fat };
+            let nothing = || Wrong(format!("{} holds no site configuration", device.display()));
+            opened(known.unwrap_or_else(plain))?.ok_or_else(nothing)?
         }
         None => {
             let mut holding = Vec::new();
             for medium in medium::find()? {
-                let (open, offer) = opened(medium)?;
-                if bundle::offered(&offer.folder) {
-                    holding.push((open, offer));
-                }
+                holding.extend(opened(medium)?.filter(|(_, offer)| bundle::offered(&offer.folder)));
             }
             match holding.len() {
                 1 => holding.remove(0),
@@ -158,43 +189,53 @@ fn by_word(path: Option<&Path>) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn opened(medium: Medium) -> anyhow::Result<(Vec<Open>, Offer)> {
+fn opened(medium: Medium) -> anyhow::Result<Option<(Vec<Open>, Offer)>> {
     let name = medium.device.display().to_string();
-    let open = Open::new(medium).with_context(|| format!("mounting {name}"))?;
-    let offer = open.offer.clone();
-    Ok((vec![open], offer))
+    let open = Open::new(medium).with_context(|| format!("reading the medium {name}"))?;
+    Ok(open.map(|open| {
+        let offer = open.offer.clone();
+        (vec![open], offer)
+    }))
 }
 
 /// Takes what was imported off the image's own partition, and puts it into effect. Gives what could not be done.
 fn finish(root: &Path, open: Vec<Open>) -> Vec<String> {
     let mut notes = Vec::new();
-    for Open { medium, offer, mounted } in open {
+    for Open { medium, offer, mounted, .. } in open {
         let may = import::may_wipe(root, &offer);
         drop(mounted);
-        if may && let Err(error) = wipe_device(&medium.device) {
+        if may && let Err(error) = wipe_medium(&medium) {
             notes.push(format!("wiping the imported configuration from {}: {error}", medium.device.display()));
         }
     }
-    if let Some(site) = site::status(root).site {
-        notes.extend(apply::apply(&Machine::here(), &site).iter().map(ToString::to_string));
-        let labelled = selinux::restore(&LABELLED);
-        notes.extend(labelled.err().map(|error| format!("labelling what was written: {error}")));
-    }
+    notes.extend(put_into_effect(root));
     notes
 }
 
-fn wipe_device(device: &Path) -> std::io::Result<()> {
+/// Puts what was imported into effect. Gives what could not be done.
+pub(super) fn put_into_effect(root: &Path) -> Vec<String> {
+    let Some(site) = site::status(root).site else { return Vec::new() };
+    let errors = apply::apply(&Machine::here(), &site);
+    let labelled = selinux::restore(&LABELLED).err().map(|error| format!("labelling what was written: {error}"));
+    errors.iter().map(ToString::to_string).chain(labelled).collect()
+}
+
+fn wipe_medium(medium: &Medium) -> io::Result<()> {
     // A cut within an earlier wiping leaves a FAT that is marked as dirty, which no later mount takes back. Where the image
     // has no fsck.vfat, the mark stays; the files go all the same.
-    let _ = std::process::Command::new("fsck.vfat").arg("-a").arg(device).stdout(std::process::Stdio::null()).status();
-    let mounted = Mounted::new(device, true)?;
+    let _ = std::process::Command::new("fsck.vfat")
+        .arg("-a")
+        .arg(&medium.device)
+        .stdout(std::process::Stdio::null())
+        .status();
+    let mounted = Mounted::new(medium, true)?;
     wipe::wipe(mounted.folder())?;
     nix::unistd::syncfs(File::open(mounted.folder())?)?;
     Ok(())
 }
 
 /// Keeps `notes` for the report, or that there are none.
-fn keep(notes: &[String]) -> anyhow::Result<()> {
+pub(super) fn keep(notes: &[String]) -> anyhow::Result<()> {
     let path = Path::new(site::ERROR);
     if notes.is_empty() {
         return files::remove(path).with_context(|| format!("removing {}", site::ERROR));
@@ -205,7 +246,7 @@ fn keep(notes: &[String]) -> anyhow::Result<()> {
 }
 
 /// Tells the running services of their new files.
-fn reload() -> anyhow::Result<()> {
+pub(super) fn reload() -> anyhow::Result<()> {
     for arguments in [["networkctl", "reload"].as_slice(), &["systemctl", "try-restart", "systemd-timesyncd.service"]] {
         let status = std::process::Command::new(arguments[0]).args(&arguments[1..]).status();
         let status = status.with_context(|| format!("running {}", arguments.join(" ")))?;

@@ -1,7 +1,8 @@
-//! Media that may carry a configuration: FAT file systems labelled SITE, the image's own partition among them.
+//! Media that may carry a configuration: FAT file systems labelled SITE, the image's own partition among them; and what clouds and
+//! hypervisors attach, FAT or ISO 9660: NoCloud (CIDATA) and ConfigDrive (config-2).
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -12,6 +13,8 @@ use nix::sys::stat::{major, minor};
 
 use super::LABEL;
 use super::fat_label::fat_label;
+use super::iso_label::iso_label;
+use crate::facts::{Machine, hypervisor};
 
 /// The name of the image's own partition in the GPT.
 const PARTITION: &str = "site";
@@ -25,6 +28,47 @@ pub struct Medium {
     pub device: PathBuf,
     /// Whether it is the image's own SITE partition: the one on the disk that the machine runs from.
     pub own: bool,
+    /// Whose medium it is.
+    pub kind: Kind,
+    /// What is on it.
+    pub format: Format,
+}
+
+/// Whose medium it is, by its label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Ours: the files of a configuration lie on it.
+    Site,
+    /// cloud-init's NoCloud.
+    NoCloud,
+    /// OpenStack's ConfigDrive.
+    ConfigDrive,
+}
+
+impl Kind {
+    fn of(label: &str) -> Option<Self> {
+        let labels = [(LABEL, Self::Site), ("cidata", Self::NoCloud), ("config-2", Self::ConfigDrive)];
+        labels.into_iter().find(|(known, _)| label.eq_ignore_ascii_case(known)).map(|(_, kind)| kind)
+    }
+
+    /// The file that holds a whole configuration; on our own media each file lies by itself.
+    #[must_use]
+    pub fn user_data(self) -> Option<&'static str> {
+        match self {
+            Self::Site => None,
+            Self::NoCloud => Some("user-data"),
+            Self::ConfigDrive => Some("openstack/latest/user_data"),
+        }
+    }
+}
+
+/// A file system that media have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// FAT.
+    Fat,
+    /// ISO 9660, which nobody can write to.
+    Iso,
 }
 
 /// Waits until udev has nothing left to do, for at most `limit`: a stick is found as late as that.
@@ -41,24 +85,34 @@ pub fn settle(limit: Duration) {
 /// The kernel's list of block devices can't be read.
 pub fn find() -> io::Result<Vec<Medium>> {
     let disk = fs::metadata("/").ok().and_then(|root| disk_of(Path::new("/sys"), root.dev()));
+    // A real optical drive may take a minute to answer; a virtual one is how hypervisors attach NoCloud.
+    let virtual_machine = hypervisor::kind(&Machine::here()).is_ok_and(|kind| kind.is_virtual());
     let mut media = Vec::new();
     for entry in fs::read_dir("/sys/class/block")? {
         let entry = entry?;
         let Ok(sys) = entry.path().canonicalize() else { continue };
         let name = entry.file_name();
-        // Virtual devices (loop, zram, mappings) are nobody's stick, and an optical drive may take a minute to answer.
-        if sys.components().any(|part| part.as_os_str() == "virtual") || name.to_string_lossy().starts_with("sr") {
+        let optical = name.to_string_lossy().starts_with("sr");
+        // Virtual devices (loop, zram, mappings) are nobody's stick.
+        if sys.components().any(|part| part.as_os_str() == "virtual") || (optical && !virtual_machine) {
             continue;
         }
         let device = Path::new("/dev").join(&name);
-        let labelled = File::open(&device).and_then(|mut file| fat_label(&mut file)).ok().flatten();
-        if labelled.is_some_and(|label| label.eq_ignore_ascii_case(LABEL)) {
-            let own = partition_name(&sys).as_deref() == Some(PARTITION) && sys.parent() == disk.as_deref();
-            media.push(Medium { device, own });
-        }
+        let Some((kind, format)) = File::open(&device).ok().and_then(|mut file| labelled(&mut file)) else { continue };
+        let own =
+            kind == Kind::Site && partition_name(&sys).as_deref() == Some(PARTITION) && sys.parent() == disk.as_deref();
+        media.push(Medium { device, own, kind, format });
     }
     media.sort_by(|a, b| (!a.own, &a.device).cmp(&(!b.own, &b.device)));
     Ok(media)
+}
+
+/// What `device` is by its label, if that is one of those which carry a configuration.
+fn labelled<R: Read + Seek>(device: &mut R) -> Option<(Kind, Format)> {
+    let fat = fat_label(device).ok().flatten().map(|label| (label, Format::Fat));
+    let (label, format) = fat.or_else(|| iso_label(device).ok().flatten().map(|label| (label, Format::Iso)))?;
+    // SITE is a FAT that any computer can write to.
+    Kind::of(&label).filter(|kind| *kind != Kind::Site || format == Format::Fat).map(|kind| (kind, format))
 }
 
 /// The folder below `sys` of the disk that holds the partition with the number `device`.
@@ -78,16 +132,21 @@ fn partition_name(sys: &Path) -> Option<String> {
 pub struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Mounts the FAT file system on `device`: nothing on it is run or believed to be a device; only for root's eyes.
+    /// Mounts the file system on `medium`: nothing on it is run or believed to be a device; only for root's eyes.
     ///
     /// # Errors
     /// The failing system call's.
-    pub fn new(device: &Path, writable: bool) -> io::Result<Self> {
+    pub fn new(medium: &Medium, writable: bool) -> io::Result<Self> {
+        let Medium { device, format, .. } = medium;
         let point = Path::new(MOUNT_POINTS).join(device.file_name().unwrap_or_default());
         fs::create_dir_all(&point)?;
         let fixed = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let flags = if writable { fixed } else { fixed | MsFlags::MS_RDONLY };
-        mount(Some(device), &point, Some("vfat"), flags, Some("umask=0077,utf8=1"))?;
+        let (kind, options) = match format {
+            Format::Fat => ("vfat", "umask=0077,utf8=1"),
+            Format::Iso => ("iso9660", "mode=0400,dmode=0500"),
+        };
+        mount(Some(device.as_path()), &point, Some(kind), flags, Some(options))?;
         Ok(Self(point))
     }
 
@@ -124,5 +183,29 @@ mod tests {
         assert_eq!(disk_of(&root, number), Some(root.join("devices/pci/vda")));
         fs::write(root.join("devices/pci/vda/vda4/uevent"), "DEVNAME=vda4\nPARTN=3\nPARTNAME=site\n").unwrap();
         assert_eq!(partition_name(&root.join("devices/pci/vda/vda4")).as_deref(), Some("site"));
+    }
+
+    /// Real file systems, by the programs that people make such media with.
+    #[test]
+    fn media_are_known_by_the_labels_of_their_file_systems() {
+        let folder = tempfile::tempdir().unwrap();
+        let fat = |label: &str| {
+            let path = folder.path().join(label);
+            File::create(&path).unwrap().set_len(4 << 20).unwrap();
+            let made = std::process::Command::new("mkfs.vfat").args(["-n", label]).arg(&path).output();
+            assert!(made.expect("mkfs.vfat (dosfstools) is needed").status.success());
+            labelled(&mut File::open(path).unwrap())
+        };
+        assert_eq!(fat("SITE"), Some((Kind::Site, Format::Fat)));
+        assert_eq!(fat("CIDATA"), Some((Kind::NoCloud, Format::Fat)));
+        assert_eq!(fat("CONFIG-2"), Some((Kind::ConfigDrive, Format::Fat)));
+        assert_eq!(fat("PHOTOS"), None);
+        let mut disc = vec![0; 40 << 10];
+        disc[32768..32774].copy_from_slice(b"\x01CD001");
+        for (label, expected) in [(b"config-2", Some((Kind::ConfigDrive, Format::Iso))), (b"SITE    ", None)] {
+            disc[32808..32816].copy_from_slice(label);
+            assert_eq!(labelled(&mut io::Cursor::new(&disc)), expected);
+        }
+        assert_eq!(Kind::NoCloud.user_data(), Some("user-data"));
     }
 }

@@ -1,7 +1,8 @@
 //! Site configuration: what this one installation is given, apart from the image that serves a thousand machines.
 //!
 //! It comes on a medium labelled `SITE` (the image's own partition, or a stick), as `site.toml` with the
-//! certificate, the key and perhaps a private CA beside it, and is kept in [`DIRECTORY`].
+//! certificate, the key and perhaps a private CA beside it, and is kept in [`DIRECTORY`]. In a cloud it comes by that cloud's own
+//! medium or metadata service ([`cloud`]).
 //!
 //! Its way: a [`medium`] is found and mounted; [`import`] decides whether the machine takes what lies there, and keeps it
 //! as one [`bundle`]; [`wipe`] takes it off the image's own partition; [`apply`] puts it into effect, at every boot.
@@ -10,6 +11,7 @@ mod alert;
 pub mod apply;
 mod backup;
 pub mod bundle;
+pub mod cloud;
 mod containers;
 mod data_disk;
 pub mod database;
@@ -17,6 +19,7 @@ mod fat_label;
 pub mod field;
 mod host_name;
 pub mod import;
+mod iso_label;
 mod load;
 pub mod medium;
 mod object_storage;
