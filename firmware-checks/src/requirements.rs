@@ -83,6 +83,9 @@ pub struct DataFolder {
     /// Space that must be free before the platform first starts (`disk.free`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<Size>,
+    /// Whether its disk should be a solid-state drive (`disk.kind`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solid_state: Option<Need>,
 }
 
 /// How the machine must have been started.
@@ -187,11 +190,14 @@ pub struct Tls {
     /// Whether the certificate must name the site's IP addresses too, because clients use those (`tls.names`).
     #[serde(default)]
     pub reached_by_address: bool,
+    /// Whether clients know no authority but the public ones, as phones do: another one warns (`tls.public`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { mode: TlsMode::default(), warn_days: thirty(), reached_by_address: false }
+        Self { mode: TlsMode::default(), warn_days: thirty(), reached_by_address: false, public: false }
     }
 }
 

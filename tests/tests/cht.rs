@@ -12,9 +12,9 @@ use end_to_end::guest::{Guest, Settings, verdict};
 use end_to_end::site::{HOSTNAME, TestSite};
 use end_to_end::{image, ntp};
 use firmware_checks::check::State;
-use firmware_checks::report::{Gate, Report};
+use firmware_checks::report::{Gate, Report, Verdict};
 
-const BOOT: Duration = Duration::from_secs(600);
+const BOOT: Duration = Duration::from_secs(1500);
 /// In every secret of the site; nobody but those it is for may see it.
 const CANARY: &str = "canary7f3a";
 /// The containers, by the names of their images after `cht-`, each with the port of the real one.
@@ -38,7 +38,7 @@ fn the_appliance_runs_with_the_sites_certificate_and_keeps_its_secrets() -> Resu
         name: "cht/guest",
         image: &built,
         site: Some(&site),
-        arguments: &["--disk-size", "12 GB"],
+        arguments: &["--disk-size", "12 GB", "--timeout", "1500"],
         ports: &[80, 443, 22, 5984],
         keep: true,
     })?;
@@ -185,9 +185,12 @@ fn every_check_passed(report: &Report) -> Result<()> {
     {
         verdict(report, id)?;
     }
-    let others: Vec<_> =
-        report.checks.iter().filter(|check| !matches!(check.state, State::Pass | State::NotApplicable)).collect();
-    ensure!(others.is_empty(), "these did not pass: {others:#?}");
+    let fine = |check: &&Verdict| matches!(check.state, State::Pass | State::NotApplicable);
+    let others: Vec<_> = report.checks.iter().filter(|check| !fine(check)).collect();
+    let ids: Vec<String> =
+        others.iter().map(|check| check.subject.clone().unwrap_or_else(|| check.id.clone())).collect();
+    // The authority is the test's own, which phones would refuse.
+    ensure!(ids == ["tls.public"] && others[0].state == State::Warn, "these did not pass: {others:#?}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The file systems that hold the appliance's data folders.
 
+mod kind;
 mod place;
 mod remedy;
 #[cfg(test)]
@@ -34,6 +35,17 @@ pub const CHECKS: &[Check] = &[
             system, what they ask adds up. Less than free fails, and so does a file system that is mounted read-only.",
         applies: |appliance| appliance.requirements.data.iter().any(|folder| folder.free.is_some()),
         run: free,
+    },
+    Check {
+        id: "disk.kind",
+        title: "Kind of disk under data folders",
+        phases: &[Phase::Admission, Phase::Acceptance],
+        after: &[],
+        documentation: "For each folder of requirements.data with solid_state: whether the kernel calls the disk below it \
+            rotational. That warns, or fails where solid_state is `required`. Does not apply to virtual machines, whose \
+            disks are what their hypervisor says, nor where no disk of this machine is below the folder.",
+        applies: |appliance| appliance.requirements.data.iter().any(|folder| folder.solid_state.is_some()),
+        run: kind::run,
     },
 ];
 

@@ -78,7 +78,7 @@ fn data(at: &KeyPath, folders: &[DataFolder]) -> Vec<Problem> {
 }
 
 fn data_folder(at: &KeyPath, folder: &DataFolder) -> Vec<Problem> {
-    let DataFolder { name, path, minimum, recommended, free } = folder;
+    let DataFolder { name, path, minimum, recommended, free, solid_state: _ } = folder;
     let mut found: Vec<Problem> =
         order(at, &format!("data folder `{name}`"), Some(*minimum), *recommended).into_iter().collect();
     let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));

@@ -22,6 +22,21 @@ pub(super) fn read_only(place: &Place) -> String {
     )
 }
 
+/// What to do about a disk that turns.
+pub(super) fn solid(machine: &Machine, turning: &Disk) -> String {
+    let solid =
+        |disk: &Disk| machine.told(&format!("/sys/block/{}/queue/rotational", disk.name)).as_deref() == Some("0");
+    let free = block::unused(machine).unwrap_or_default().into_iter().find(solid);
+    let with = free.map_or_else(
+        || "a solid-state drive".to_owned(),
+        |disk| format!("{}, which is solid-state and empty", disk.name),
+    );
+    format!(
+        "write the image to {with}, in place of {}; where the controller hides what it has, see its own setup",
+        turning.name
+    )
+}
+
 /// How the file system of `folder` gets larger than `wanted`.
 pub(super) fn larger(machine: &Machine, folder: &DataFolder, place: &Place, wanted: Size) -> String {
     let disk = block::disk_under(machine, &place.mount.device).ok().flatten();

@@ -1,13 +1,20 @@
 use super::*;
 use crate::check::State;
 use crate::facts::recorded::{Recorded, only};
-use crate::requirements::Requirements;
+use crate::requirements::{Need, Requirements};
 
 const GB: u64 = 1_000_000_000;
 
 fn folder(name: &str, minimum: &str) -> DataFolder {
     let path = format!("/srv/{name}");
-    DataFolder { name: name.to_owned(), path, minimum: minimum.parse().unwrap(), recommended: None, free: None }
+    DataFolder {
+        name: name.to_owned(),
+        path,
+        minimum: minimum.parse().unwrap(),
+        recommended: None,
+        free: None,
+        solid_state: None,
+    }
 }
 
 fn asks(data: &[DataFolder]) -> Requirements {
@@ -133,4 +140,23 @@ fn without_the_table_of_mounts_or_the_kernels_word_it_cannot_run() {
         assert!(Recorded::new().run(id, &asks(&[fast.clone()]), None).is_err());
         assert!(silent.run(id, &asks(&[fast.clone()]), None).unwrap_err().what.contains("measuring"));
     }
+}
+
+#[test]
+fn a_disk_that_turns_warns_where_one_that_does_not_is_preferred() {
+    let run = |rotational: &str, need| {
+        let mut data = folder("fast", "1 GB");
+        data.solid_state = Some(need);
+        let recorded = machine(93 * GB, 90 * GB).file("/sys/devices/sda/queue/rotational", rotational);
+        only(recorded.run("disk.kind", &asks(&[data]), None))
+    };
+    let turns = run("1\n", Need::Recommended);
+    assert_eq!((turns.state, turns.observed.as_str()), (State::Warn, "/srv/fast: sda is a disk that turns"));
+    assert_eq!(run("1\n", Need::Required).state, State::Fail);
+    assert_eq!(run("0\n", Need::Required).state, State::Pass);
+    assert_eq!(run("", Need::Required).state, State::NotApplicable);
+    let mut data = folder("fast", "1 GB");
+    data.solid_state = Some(Need::Required);
+    let guest = machine(93 * GB, 0).file("/proc/cpuinfo", "flags\t: fpu hypervisor\n");
+    assert_eq!(only(guest.run("disk.kind", &asks(&[data]), None)).state, State::NotApplicable);
 }

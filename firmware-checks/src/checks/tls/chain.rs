@@ -52,6 +52,28 @@ pub(super) fn run(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     Ok(vec![finding])
 }
 
+/// `tls.public`: the same by the system's roots alone.
+pub(super) fn public(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
+    const REQUIRED: &str = "signed by an authority that every phone knows";
+    let given = certificates(context)?;
+    let given: Vec<X509Certificate<'_>> = given.iter().map(|der| parse(der)).collect::<Result<_, _>>()?;
+    let roots = system_roots(context.machine)?;
+    if roots.is_empty() {
+        let what = format!("there are no roots that the system trusts: none of {} is there", STORES.join(", "));
+        return Err(CouldNotRun::new(what, "install the package ca-certificates"));
+    }
+    let trusted: Vec<X509Certificate<'_>> = roots.iter().filter_map(|der| parse(der).ok()).collect();
+    let last = path(&given)?.last().copied().unwrap_or_default();
+    Ok(vec![match root_of(&given[last], &trusted)? {
+        Some(root) => Finding::pass(format!("signed by {}", called(root.subject())), REQUIRED),
+        None => Finding::warn(
+            format!("signed by {}, whom phones do not know: they will refuse it", called(given[last].issuer())),
+            REQUIRED,
+            put(context, CERTIFICATE, "a certificate of a public authority"),
+        ),
+    }])
+}
+
 /// The roots to trust, in DER: the system's and the site's own.
 fn roots(context: &Context<'_>) -> Result<Vec<Vec<u8>>, CouldNotRun> {
     let mut roots = system_roots(context.machine)?;
@@ -241,6 +263,24 @@ mod tests {
         assert_eq!(told(&chain().system_root(&root)).0, State::Pass);
         let with_root = Scene::new().with_chain(&middle.leaf("a.example"), &[&middle, &root]).system_root(&root);
         assert_eq!(told(&with_root).0, State::Pass);
+    }
+
+    #[test]
+    fn only_an_authority_of_the_systems_is_public() {
+        let told = |scene: &Scene| {
+            let found = public(&scene.context()).unwrap().remove(0);
+            (found.state, found.observed)
+        };
+        let (root, other) = (Authority::root("Root"), Authority::root("Other"));
+        let middle = root.intermediate("Middle");
+        let chain =
+            || Scene::new().with_chain(&middle.leaf("a.example"), &[&middle]).file(AUTHORITY, &root.certificate_pem());
+        assert_eq!(told(&chain().system_root(&root)), (State::Pass, "signed by CN=Root".to_owned()));
+        let (state, observed) = told(&chain().system_root(&other));
+        assert!(state == State::Warn && observed.contains("CN=Root, whom phones do not know"), "{observed}");
+        let own = Scene::new().with(&Made::self_signed("a.example")).system_root(&other);
+        assert_eq!(told(&own).0, State::Warn);
+        assert!(public(&chain().context()).is_err());
     }
 
     #[test]

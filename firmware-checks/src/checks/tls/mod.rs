@@ -58,6 +58,18 @@ pub const CHECKS: &[Check] = &[
         run: chain::run,
     },
     Check {
+        id: "tls.public",
+        title: "an authority that every client knows",
+        phases: BOTH,
+        after: &["tls.files"],
+        documentation: "Where the recipe says that clients know none but public authorities, as phones do: the last certificate \
+                        of tls.crt is signed by a root of the system's store alone. Any other authority, the site's ca.crt too, \
+                        and a certificate that signs itself, warn. Could not run where the system has no roots, or for signature \
+                        algorithms that it can't verify.",
+        applies: |appliance| appliance.requirements.tls.as_ref().is_some_and(|tls| tls.public),
+        run: chain::public,
+    },
+    Check {
         id: "tls.self_signed",
         title: "the certificate is not signed by itself",
         phases: BOTH,
@@ -98,7 +110,9 @@ mod tests {
     #[test]
     fn an_appliance_without_tls_asks_for_none_of_them() {
         let mut appliance = testing::appliance();
-        assert!(CHECKS.iter().all(|check| (check.applies)(&appliance)));
+        let asked = |check: &&Check| (check.applies)(&appliance);
+        let others: Vec<&str> = CHECKS.iter().filter(|check| !asked(check)).map(|check| check.id).collect();
+        assert_eq!(others, ["tls.public"]);
         appliance.requirements.tls = None;
         assert!(!CHECKS.iter().any(|check| (check.applies)(&appliance)));
     }
