@@ -69,14 +69,14 @@ install_for_booting() {
 install_for_testing() {
     if command -v apt-get >/dev/null; then
         apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk gnupg nftables iproute2 openssh-client openssl curl gpgv \
-            dpkg-dev passwd util-linux faketime zstd nix-bin python3-virt-firmware createrepo-c dnf rpm
+            dpkg-dev passwd util-linux cpio faketime zstd nix-bin python3-virt-firmware createrepo-c dnf rpm
     fi
     # The tests play an ordinary user who may build; a fresh machine may have none.
     if ! grep -q : /etc/subuid 2>/dev/null; then
         useradd --no-create-home --shell /usr/sbin/nologin firstlight-test
         grep -q : /etc/subuid || usermod --add-subuids 100000-165535 --add-subgids 100000-165535 firstlight-test
     fi
-    need mmdebstrap setpriv useradd fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate createrepo_c dnf rpmbuild
+    need mmdebstrap cpio setpriv useradd fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate createrepo_c dnf rpmbuild
 }
 
 # Everything else that the timed builds need is in a root of their own.

@@ -35,11 +35,11 @@ impl Accel {
         self == Self::Kvm && asked == Self::Auto
     }
 
-    /// QEMU's arguments.
-    pub(super) fn arguments(self) -> [&'static str; 4] {
+    /// QEMU's arguments for a processor of the model `cpu`.
+    pub(super) fn arguments(self, cpu: Option<&str>) -> [&str; 4] {
         match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Auto | Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            Self::Kvm => ["-accel", "kvm", "-cpu", cpu.unwrap_or("host")],
+            Self::Auto | Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", cpu.unwrap_or("max")],
         }
     }
 }

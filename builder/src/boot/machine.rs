@@ -54,7 +54,7 @@ impl Virtual {
         let report_socket = folder.join("report.sock");
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(accel.arguments())
+            .args(accel.arguments(options.cpu.as_deref()))
             .args(options.firmware.arguments(options.variables.as_deref(), folder)?)
             .args(["-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-smp", &options.cpus.to_string()])

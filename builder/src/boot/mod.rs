@@ -41,6 +41,8 @@ pub struct Options {
     pub site: Option<PathBuf>,
     /// Logical processors.
     pub cpus: u32,
+    /// The model of processor that is played, in QEMU's words; absent: all that the host or the emulation has.
+    pub cpu: Option<String>,
     /// Memory.
     pub memory: Size,
     /// How the machine starts.

@@ -23,6 +23,9 @@ pub struct Boot {
     /// Logical processors.
     #[arg(long, value_name = "N", default_value_t = 2)]
     cpus: u32,
+    /// The model of processor to play, in QEMU's words, such as `qemu64` [default: all that there is].
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
     /// Memory, such as `4 GiB`.
     #[arg(long, value_name = "SIZE", default_value = "2 GiB")]
     memory: Size,
@@ -72,6 +75,7 @@ impl Boot {
             image: self.image,
             site: self.site,
             cpus: self.cpus,
+            cpu: self.cpu,
             memory: self.memory,
             firmware: self.firmware,
             variables: self.variables,

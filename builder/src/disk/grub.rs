@@ -5,7 +5,10 @@
 //! `/boot/grub`, because the kernel packages' hook calls `update-grub` as soon as there is a `/boot/grub/grub.cfg`, and that would
 //! rewrite the menu on the machine after probing its other disks.
 
+use firmware_checks::machine::level::PROGRAM;
 use uuid::Uuid;
+
+use super::level;
 
 /// The folder of the menu in the root file system.
 const FOLDER: &str = "/boot/firstlight";
@@ -20,11 +23,25 @@ pub fn early(root: Uuid) -> String {
     format!("search.fs_uuid {root} root\nset prefix=($root){FOLDER}\n")
 }
 
-/// The menu of a machine named `title`, whose kernels are told `parameters` besides their root.
+/// How the machine's kernels are started.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel<'a> {
+    /// What they are told besides their root.
+    pub parameters: &'a str,
+    /// Whether the archive that judges the processor comes behind each initramfs ([`level::ARCHIVE`]).
+    pub has_level: bool,
+}
+
+/// The menu of a machine named `title`.
 ///
 /// The serial port is used beside the screen where there is one: `serial` answers false, and does not wait, where there is none.
 #[must_use]
-pub fn menu(title: &str, root: Uuid, parameters: &str) -> String {
+pub fn menu(title: &str, root: Uuid, kernel: &Kernel<'_>) -> String {
+    let parameters = kernel.parameters;
+    let (first, level) = match kernel.has_level {
+        true => (format!(" rdinit={PROGRAM}"), format!(" ($root){}", level::ARCHIVE)),
+        false => (String::new(), String::new()),
+    };
     let title: String = title.chars().filter(|c| !matches!(c, '\'' | '\n' | '\r')).collect();
     format!(
         "# Made by Firstlight. Kernel upgrades need no change here: the links below are the packages' own.
@@ -43,13 +60,13 @@ else
 fi
 export links
 menuentry '{title}' {{
-  linux ${{links}}vmlinuz root=UUID={root} {parameters}
-  initrd ${{links}}initrd.img
+  linux ${{links}}vmlinuz root=UUID={root} {parameters}{first}
+  initrd ${{links}}initrd.img{level}
 }}
 if [ -e ${{links}}vmlinuz.old ]; then
   menuentry '{title} (previous kernel)' {{
-    linux ${{links}}vmlinuz.old root=UUID={root} {parameters}
-    initrd ${{links}}initrd.img.old
+    linux ${{links}}vmlinuz.old root=UUID={root} {parameters}{first}
+    initrd ${{links}}initrd.img.old{level}
   }}
 fi
 "
@@ -63,7 +80,16 @@ mod tests {
     #[test]
     fn the_menu_names_the_root_by_uuid_and_no_quote_escapes_its_title() {
         let root = Uuid::from_u128(0x1234);
-        let menu = menu("it's\nhello 1", root, "ro console=ttyS0 gpt");
+        let kernel = Kernel { parameters: "ro console=ttyS0 gpt", has_level: false };
+        let with_level = super::menu("hello", root, &Kernel { has_level: true, ..kernel });
+        assert_eq!(with_level.matches(" gpt rdinit=/firstlight-level\n").count(), 2);
+        for initrd in
+            ["initrd.img ($root)/boot/firstlight/level.img\n", "initrd.img.old ($root)/boot/firstlight/level.img\n"]
+        {
+            assert!(with_level.contains(initrd), "{with_level}");
+        }
+        let menu = menu("it's\nhello 1", root, &kernel);
+        assert!(!menu.contains("rdinit") && !menu.contains("level.img"));
         assert!(menu.contains("menuentry 'itshello 1' {\n"), "{menu}");
         let line = format!("linux ${{links}}vmlinuz root=UUID={root} ro console=ttyS0 gpt\n");
         assert!(menu.contains(&line), "{menu}");

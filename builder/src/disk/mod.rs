@@ -11,6 +11,7 @@ pub mod grub;
 pub mod ids;
 mod labels;
 pub mod layout;
+mod level;
 pub mod table;
 mod times;
 
@@ -22,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use firmware_checks::boot_loader::{EARLY, esp};
+use firmware_checks::cpu_level::CpuLevel;
 use firmware_checks::fat;
+use firmware_checks::machine::level::Wanted;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -36,6 +39,9 @@ use crate::recipe::base::Base;
 use crate::recipe::schema;
 use crate::rootfs::tree::Tree;
 use crate::sandbox;
+
+/// Where the static program lies, below the root.
+const CHECKS: &str = "usr/bin/firmware-checks";
 
 /// Where the data file system is mounted, below the root.
 const DATA: &str = "srv";
@@ -178,8 +184,13 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
     let root_uuid = ids.file_system(Part::Root.label());
     let policy = labels::policy(root)?;
     let early = grub::early(root_uuid);
-    let menu = grub::menu(spec.title, root_uuid, &spec.base.kernel_parameters());
-    write_menu(root, &[(EARLY, &early), (grub::MENU, &menu)])?;
+    let level = spec.base.cpu_level.map(|level| level_archive(spec, level, root)).transpose()?;
+    let kernel = grub::Kernel { parameters: &spec.base.kernel_parameters(), has_level: level.is_some() };
+    let menu = grub::menu(spec.title, root_uuid, &kernel);
+    write_menu(root, &[(EARLY, early.as_bytes()), (grub::MENU, menu.as_bytes())])?;
+    if let Some(level) = level {
+        write_menu(root, &[(level::ARCHIVE, &level)])?;
+    }
     let content = measure(root)?;
     let layout = Layout::new(spec.disk, content)?;
     let settled = times::settle(root, spec.released.as_second());
@@ -256,11 +267,19 @@ fn read(tree: &Tree, path: &str) -> io::Result<Vec<u8>> {
     tree.read(Path::new(path))?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// What comes before all else on a machine whose processor must have this level.
+fn level_archive(spec: &Spec<'_>, level: CpuLevel, root: &Path) -> Result<Vec<u8>, Error> {
+    let path = root.join(CHECKS);
+    let wanted = Wanted { level, by: format!("{} on {}", spec.title, spec.base.name) };
+    let made = fs::read(&path).and_then(|program| level::archive(&program, &wanted));
+    made.map_err(|source| Error::Root { doing: "packing", path, source })
+}
+
 /// Writes what GRUB reads of the root file system.
-fn write_menu(root: &Path, files: &[(&str, &str)]) -> Result<(), Error> {
-    for (path, text) in files {
+fn write_menu(root: &Path, files: &[(&str, &[u8])]) -> Result<(), Error> {
+    for (path, content) in files {
         let path = root.join(path.trim_start_matches('/'));
-        let written = fs::create_dir_all(path.parent().unwrap_or(root)).and_then(|()| fs::write(&path, text));
+        let written = fs::create_dir_all(path.parent().unwrap_or(root)).and_then(|()| fs::write(&path, content));
         written.map_err(|source| Error::Root { doing: "writing the boot menu", path, source })?;
     }
     Ok(())

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::machine::level;
+
 mod clock;
 mod cloud;
 mod console;
@@ -74,6 +76,11 @@ pub struct Wrong(pub String);
 /// done, and exit code 1 where a [`Wrong`] is among them, else 2.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == level::PROGRAM) {
+        let Err(error) = level::run();
+        eprintln!("error: starting the initramfs: {error}");
+        return Outcome::CouldNotTell.into();
+    }
     let done = match Arguments::parse().verb {
         Verb::Run(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),

@@ -4,6 +4,7 @@ pub mod compose;
 pub mod given;
 pub mod grow;
 pub mod images;
+pub mod level;
 pub mod place;
 pub mod renew;
 pub mod ssh_keys;
