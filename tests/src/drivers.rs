@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::judge::{debugfs, run};
+use crate::judge::{debugfs, extract_partition, run};
 
 /// What a server or a virtual machine needs to find its disks: in the initramfs too.
 const DISK_DRIVERS: &[&str] =
@@ -41,6 +41,17 @@ impl fmt::Display for Figures {
         write!(out, "modules {modules:.0} MB, firmware {firmware:.0} MB, initramfs {initramfs:.0} MB")?;
         write!(out, " (of that {microcode:.1} MB microcode)")
     }
+}
+
+/// Judges the root file system of the disk image `image`, of which it needs a copy for a while.
+///
+/// # Errors
+/// As [`judge`].
+pub fn of_disk(image: &Path) -> Result<Figures> {
+    let folder = tempfile::tempdir_in(image.parent().unwrap_or(Path::new(".")))?;
+    let root = folder.path().join("root");
+    extract_partition(image, "root", &root)?;
+    judge(&root, folder.path())
 }
 
 /// Judges the root file system in the ext4 image `root`; `folder` is for what is taken out of it.

@@ -1,5 +1,5 @@
-//! Ubuntu 24.04, by an archive in its shape: what the base says is right there, what is wrong in a base is told, and the image
-//! boots to an open gate.
+//! Ubuntu, by an archive in its shape: what the bases say is right there, what is wrong in a base is told, an image of 24.04 boots
+//! to an open gate, and one of 22.04 is built.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use end_to_end::guest::{Guest, Settings, verdict};
 use end_to_end::site::TestSite;
 use end_to_end::ubuntu_archive::{Servers, UbuntuArchive};
-use end_to_end::{image, judge, ntp, ubuntu_archive};
+use end_to_end::{drivers, image, judge, ntp, ubuntu_archive};
 use firmware_checks::report::Gate;
 use firstlight::{lock, recipe};
 use serde_json::Value;
@@ -26,21 +26,21 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(name: &str) -> Result<Self> {
+    fn new(name: &str, version: &str) -> Result<Self> {
         let archive = UbuntuArchive::made()?;
         let servers = archive.serve()?;
         let folder = image::scratch(name);
         fs::create_dir_all(&folder)?;
-        archive.write_base(&servers, &folder.join("bases"))?;
-        let recipe = ubuntu_archive::write_recipe(&folder, "ubuntu-24.04", "")?;
+        archive.write_base(version, &servers, &folder.join("bases"))?;
+        let recipe = ubuntu_archive::write_recipe(&folder, &format!("ubuntu-{version}"), "")?;
         // The archive of an earlier run may have been signed by another key.
-        let _ = fs::remove_file(folder.join("hello.ubuntu-24.04.lock"));
+        let _ = fs::remove_file(folder.join(format!("hello.ubuntu-{version}.lock")));
         Ok(Self { archive, servers, folder, recipe })
     }
 
     /// `firstlight base check` of the base, after `change` of its text.
     fn check(&self, change: impl Fn(&str) -> String) -> Result<(Output, Vec<Value>)> {
-        let base = self.archive.write_base(&self.servers, &self.folder.join("checked"))?;
+        let base = self.archive.write_base("24.04", &self.servers, &self.folder.join("checked"))?;
         fs::write(&base, change(&fs::read_to_string(&base)?))?;
         let output = image::command().args(["base", "check", "--json"]).arg(&base).output()?;
         let told: Value = serde_json::from_slice(&output.stdout).with_context(|| image::text(&output))?;
@@ -50,7 +50,7 @@ impl Bench {
 
 #[test]
 fn a_base_is_tried_and_what_is_wrong_with_it_is_told() -> Result<()> {
-    let bench = Bench::new("ubuntu-check")?;
+    let bench = Bench::new("ubuntu-check", "24.04")?;
     let (output, lines) = bench.check(str::to_owned)?;
     ensure!(output.status.code() == Some(0), "{}", image::text(&output));
     ensure!(lines.iter().all(|line| line["state"] == "ok"), "{lines:#?}");
@@ -113,10 +113,11 @@ fn a_base_is_tried_and_what_is_wrong_with_it_is_told() -> Result<()> {
 #[test]
 fn the_image_boots_to_an_open_gate() -> Result<()> {
     ntp::serve()?;
-    let bench = Bench::new("ubuntu")?;
+    let bench = Bench::new("ubuntu", "24.04")?;
     let built = image::build(&bench.recipe, &bench.folder.join("out"))?;
     the_pockets_are_used(&bench)?;
     judge::disk(&built, &bench.folder)?;
+    println!("{}", drivers::of_disk(&built)?);
 
     let site = TestSite::make(&bench.folder.join("site"))?;
     let mut guest = Guest::start(&Settings {
@@ -132,6 +133,30 @@ fn the_image_boots_to_an_open_gate() -> Result<()> {
     let os = verdict(&report, "os.release")?;
     ensure!(format!("{os:?}").contains("ubuntu 24.04"), "{os:?}");
     the_machine_is_ubuntus(&guest)
+}
+
+/// The release before: other suites, and systemd with the resolver in it.
+#[test]
+fn the_image_of_22_04_is_built_and_is_that_release() -> Result<()> {
+    let bench = Bench::new("ubuntu-22.04", "22.04")?;
+    let built = image::build(&bench.recipe, &bench.folder.join("out"))?;
+    judge::disk(&built, &bench.folder)?;
+    println!("{}", drivers::of_disk(&built)?);
+    let at = format!("{}?offset={}", built.display(), judge::partition(&built, "root")?.start);
+    let read = |path: &str| judge::run("debugfs", &["-R", &format!("cat {path}"), &at]);
+    let (os, sources) = (read("/usr/lib/os-release")?, read("/etc/apt/sources.list.d/ubuntu.sources")?);
+    ensure!(os.contains("VERSION_ID=\"22.04\""), "{os}");
+    ensure!(
+        sources.contains("Suites: jammy jammy-updates\n") && sources.contains("Suites: jammy-security\n"),
+        "{sources}"
+    );
+    let enabled = judge::run("debugfs", &["-R", "ls /etc/systemd/system/sysinit.target.wants", &at])?;
+    ensure!(enabled.contains("systemd-resolved.service"), "{enabled}");
+    ensure!(
+        bench.servers.archive.requests().iter().all(|request| !request.path.contains("noble")),
+        "noble was asked for"
+    );
+    Ok(())
 }
 
 /// What was chosen from which pocket, and by which server it was delivered.

@@ -1,4 +1,4 @@
-//! An archive in the shape of Ubuntu 24.04's, made of Debian 13's packages: what Ubuntu is proved with where Ubuntu's own servers
+//! An archive in the shape of Ubuntu's, with its releases 24.04 and 22.04, made of Debian 13's packages: what Ubuntu is proved with where Ubuntu's own servers
 //! can't be reached.
 //!
 //! What is Ubuntu's about it: pockets on two servers, components, indices by digest, the fields of a Release, members of packages
@@ -85,12 +85,13 @@ impl UbuntuArchive {
         Ok(Servers { archive: Mirror::relay(&archive, Box::new(snapshot))?, security: Mirror::serve(&security)? })
     }
 
-    /// Writes the base `ubuntu-24.04` as it is shipped, but for its servers and its keyring, below `folder`.
+    /// Writes the base `ubuntu-VERSION` as it is shipped, but for its servers and its keyring, below `folder`.
     ///
     /// # Errors
     /// A file can't be read or written, or the shipped base does not name what is to be replaced.
-    pub fn write_base(&self, servers: &Servers, folder: &Path) -> Result<PathBuf> {
-        let shipped = image::repository().join("recipes/bases/ubuntu-24.04.toml");
+    pub fn write_base(&self, version: &str, servers: &Servers, folder: &Path) -> Result<PathBuf> {
+        let name = format!("ubuntu-{version}.toml");
+        let shipped = image::repository().join("recipes/bases").join(&name);
         let mut text = fs::read_to_string(&shipped)?;
         let security = servers.security.url().replace("127.0.0.1", "localhost");
         for (from, to) in [
@@ -104,7 +105,7 @@ impl UbuntuArchive {
         }
         fs::create_dir_all(folder)?;
         fs::copy(self.folder.join("keyring.asc"), folder.join("keyring.asc"))?;
-        let path = folder.join("ubuntu-24.04.toml");
+        let path = folder.join(name);
         fs::write(&path, text)?;
         Ok(path)
     }

@@ -21,8 +21,24 @@ pub enum Pocket {
     Security,
 }
 
+/// A release: its version, and the name of its suites.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Release {
+    pub version: &'static str,
+    pub codename: &'static str,
+    /// What its systemd needs besides Debian's: before 24.04 the resolver is a part of it.
+    systemd: &'static str,
+}
+
+pub const RELEASES: [Release; 2] = [
+    Release { version: "24.04", codename: "noble", systemd: "" },
+    Release { version: "22.04", codename: "jammy", systemd: ", systemd-resolved" },
+];
+
 /// A package as it is published.
 pub struct Made {
+    /// The release that it is for, where it is not for all.
+    pub release: Option<&'static Release>,
     /// The fields of its control file.
     pub fields: String,
     pub pocket: Pocket,
@@ -40,8 +56,6 @@ pub const UPDATED: (&str, &str) = ("nano", "ubuntu0.1");
 pub const SECURED: (&str, &str) = ("less", "ubuntu0.24.04.1");
 pub const PHASED: (&str, &str) = ("netbase", "ubuntu1");
 
-const OS_RELEASE: &str = "PRETTY_NAME=\"Ubuntu 24.04.3 LTS\"\nNAME=\"Ubuntu\"\nVERSION_ID=\"24.04\"\n\
-    VERSION=\"24.04.3 LTS (Noble Numbat)\"\nVERSION_CODENAME=noble\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME=noble\n";
 const MOTD_SERVICE: &str = "[Unit]\nDescription=Message of the Day\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
 const MOTD_TIMER: &str =
     "[Unit]\nDescription=Message of the Day\n[Timer]\nOnCalendar=00,12:00:00\n[Install]\nWantedBy=timers.target\n";
@@ -60,11 +74,12 @@ const MODULES: &str = "part_gpt fat ext2 normal configfile search search_fs_uuid
 pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
     let folder = work.join("packages");
     fs::create_dir(&folder)?;
-    let publish = |deb: &Deb, pocket: Pocket, phased: Option<u8>| -> Result<Made> {
+    let publish = |deb: &Deb, release: Option<&'static Release>, pocket: Pocket, phased: Option<u8>| -> Result<Made> {
         let fields = deb.control("control")?;
-        let path = folder.join(format!("{}_{}.deb", field(&fields, "Package")?, field(&fields, "Version")?));
+        let codename = release.map_or("", |release| release.codename);
+        let path = folder.join(format!("{}_{}_{codename}.deb", field(&fields, "Package")?, field(&fields, "Version")?));
         let (size, sha256) = deb.write(&path)?;
-        Ok(Made { fields, pocket, phased, deb: path, size, sha256 })
+        Ok(Made { release, fields, pocket, phased, deb: path, size, sha256 })
     };
     let made = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
@@ -73,7 +88,16 @@ pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
         let package = &debian.packages[index];
         let mut deb = Deb::read(&debian.deb(package)?)?;
         change(&package.name, &mut deb, &grub)?;
-        let mut published = vec![publish(&deb, Pocket::Release, None)?];
+        if OF_A_RELEASE.contains(&package.name.as_str()) {
+            let each = RELEASES.iter().map(|release| {
+                let deb = of_release(&package.name, Deb::read(&debian.deb(package)?)?, release)?;
+                publish(&deb, Some(release), Pocket::Release, None)
+            });
+            let published = each.collect::<Result<Vec<_>>>()?;
+            made.lock().map_err(|_| anyhow::anyhow!("another package failed"))?.extend(published);
+            return Ok(());
+        }
+        let mut published = vec![publish(&deb, None, Pocket::Release, None)?];
         for ((name, ending), pocket, phased) in
             [(UPDATED, Pocket::Updates, None), (SECURED, Pocket::Security, None), (PHASED, Pocket::Updates, Some(10))]
         {
@@ -81,7 +105,7 @@ pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
                 let fields = deb.control("control")?;
                 let newer = format!("{}{ending}", field(&fields, "Version")?);
                 deb.set_control("control", &set(&fields, "Version", &newer)?)?;
-                published.push(publish(&deb, pocket, phased)?);
+                published.push(publish(&deb, None, pocket, phased)?);
             }
         }
         made.lock().map_err(|_| anyhow::anyhow!("another package failed"))?.extend(published);
@@ -102,10 +126,11 @@ pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
         workers.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a package panicked"))?)
     })?;
     let mut all = made.into_inner().map_err(|_| anyhow::anyhow!("a package failed"))?;
-    for deb in
-        [shim(debian)?, depending("linux-firmware", "firmware-linux-free")?, depending("linux-image-virtual", KERNEL)?]
-    {
-        all.push(publish(&deb, Pocket::Release, None)?);
+    let firmware =
+        debian.packages.iter().map(|package| package.name.as_str()).filter(|name| name.starts_with("firmware-"));
+    let firmware = firmware.collect::<Vec<_>>().join(", ");
+    for deb in [shim(debian)?, depending("linux-firmware", &firmware)?, depending("linux-image-virtual", KERNEL)?] {
+        all.push(publish(&deb, None, Pocket::Release, None)?);
     }
     all.sort_by(|left, right| left.deb.cmp(&right.deb));
     Ok(all)
@@ -131,21 +156,39 @@ fn change(name: &str, deb: &mut Deb, grub: &[u8]) -> Result<()> {
             deb.change(&[path], &[Entry { path, content: grub, mode: 0o644 }])?;
             fields
         }
-        "base-files" => {
-            let units = "usr/lib/systemd/system/motd-news";
-            let (service, timer) = (format!("{units}.service"), format!("{units}.timer"));
-            let file = |path, content: &'static str| Entry { path, content: content.as_bytes(), mode: 0o644 };
-            let files =
-                [file("usr/lib/os-release", OS_RELEASE), file(&service, MOTD_SERVICE), file(&timer, MOTD_TIMER)];
-            deb.change(&["usr/lib/os-release"], &files)?;
-            let script = deb.control("postinst")?;
-            let (shebang, rest) = script.split_once('\n').context("an empty postinst")?;
-            deb.set_control("postinst", &format!("{shebang}\n{ENABLE_MOTD}{rest}"))?;
-            fields
-        }
         _ => return Ok(()),
     };
     deb.set_control("control", &changed)
+}
+
+/// Those that differ from release to release; others depend on their exact versions.
+const OF_A_RELEASE: [&str; 2] = ["base-files", "systemd"];
+
+/// The package of this name as the release has it.
+fn of_release(name: &str, mut deb: Deb, release: &Release) -> Result<Deb> {
+    let fields = deb.control("control")?;
+    if name == "systemd" {
+        let depends = format!("{}{}", field(&fields, "Depends")?, release.systemd);
+        deb.set_control("control", &set(&fields, "Depends", &depends)?)?;
+    } else {
+        let units = "usr/lib/systemd/system/motd-news";
+        let (service, timer, os_release) = (format!("{units}.service"), format!("{units}.timer"), os_release(release));
+        let files = [("usr/lib/os-release", os_release.as_str()), (&service, MOTD_SERVICE), (&timer, MOTD_TIMER)];
+        let files = files.map(|(path, content)| Entry { path, content: content.as_bytes(), mode: 0o644 });
+        deb.change(&["usr/lib/os-release"], &files)?;
+        let script = deb.control("postinst")?;
+        let (shebang, rest) = script.split_once('\n').context("an empty postinst")?;
+        deb.set_control("postinst", &format!("{shebang}\n{ENABLE_MOTD}{rest}"))?;
+    }
+    Ok(deb)
+}
+
+fn os_release(release: &Release) -> String {
+    let Release { version, codename, .. } = release;
+    format!(
+        "PRETTY_NAME=\"Ubuntu {version}.3 LTS\"\nNAME=\"Ubuntu\"\nVERSION_ID=\"{version}\"\nVERSION=\"{version}.3 LTS\"\n\
+         VERSION_CODENAME={codename}\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME={codename}\n"
+    )
 }
 
 fn depending(name: &str, on: &str) -> Result<Deb> {

@@ -9,26 +9,33 @@ use anyhow::Result;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::packages::{Made, Pocket, field};
+use super::packages::{Made, Pocket, RELEASES, Release, field};
 use crate::rpm_distribution::key::Key;
 
 const COMPONENTS: [&str; 4] = ["main", "restricted", "universe", "multiverse"];
 
 /// Lays out `packages` in the folders `archive/` and `security/` below `into`, each a server's.
 pub fn publish(packages: &[Made], into: &Path, key: &Key, date: Timestamp) -> Result<()> {
-    for (pocket, suite, server) in [
-        (Pocket::Release, "noble", "archive"),
-        (Pocket::Updates, "noble-updates", "archive"),
-        (Pocket::Security, "noble-security", "security"),
+    for (pocket, ending, server) in [
+        (Pocket::Release, "", "archive"),
+        (Pocket::Updates, "-updates", "archive"),
+        (Pocket::Security, "-security", "security"),
     ] {
         let root = into.join(server).join("ubuntu");
-        let mut indices: BTreeMap<&str, String> = COMPONENTS.map(|component| (component, String::new())).into();
+        let mut placed = Vec::new();
         for package in packages.iter().filter(|package| package.pocket == pocket) {
             let component = component(field(&package.fields, "Package")?);
-            let stanza = place(package, &root, component)?;
-            indices.entry(component).or_default().push_str(&stanza);
+            placed.push((package, component, place(package, &root, component)?));
         }
-        write_suite(&root.join("dists").join(suite), suite, &indices, key, date)?;
+        for release in &RELEASES {
+            let mut indices: BTreeMap<&str, String> = COMPONENTS.map(|component| (component, String::new())).into();
+            for (_, component, stanza) in placed.iter().filter(|(one, ..)| one.release.is_none_or(|one| one == release))
+            {
+                indices.entry(component).or_default().push_str(stanza);
+            }
+            let suite = format!("{}{ending}", release.codename);
+            write_suite(&root.join("dists").join(&suite), (release, &suite), &indices, key, date)?;
+        }
     }
     Ok(())
 }
@@ -49,7 +56,8 @@ fn place(package: &Made, root: &Path, component: &str) -> Result<String> {
     let fields = &package.fields;
     let (name, version) = (field(fields, "Package")?, field(fields, "Version")?);
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    let folder = format!("pool/{component}/{}/{name}", &name[..1]);
+    let folder =
+        format!("pool/{component}/{}/{name}{}", &name[..1], package.release.map_or("", |release| release.codename));
     let path = format!("{folder}/{name}_{version}_{}.deb", field(fields, "Architecture")?);
     fs::create_dir_all(root.join(&folder))?;
     fs::rename(&package.deb, root.join(&path))?;
@@ -58,7 +66,13 @@ fn place(package: &Made, root: &Path, component: &str) -> Result<String> {
     Ok(format!("{}\nFilename: {path}\nSize: {size}\nSHA256: {sha256}\n{phased}\n", fields.trim_end()))
 }
 
-fn write_suite(suite: &Path, name: &str, indices: &BTreeMap<&str, String>, key: &Key, date: Timestamp) -> Result<()> {
+fn write_suite(
+    suite: &Path,
+    (release, name): (&Release, &str),
+    indices: &BTreeMap<&str, String>,
+    key: &Key,
+    date: Timestamp,
+) -> Result<()> {
     let mut files = String::new();
     for (component, text) in indices {
         let folder = format!("{component}/binary-amd64");
@@ -77,9 +91,10 @@ fn write_suite(suite: &Path, name: &str, indices: &BTreeMap<&str, String>, key: 
         }
     }
     let date = date.strftime("%a, %d %b %Y %H:%M:%S UTC");
+    let Release { version, codename, .. } = release;
     let release = format!(
-        "Origin: Ubuntu\nLabel: Ubuntu\nSuite: {name}\nVersion: 24.04\nCodename: noble\nDate: {date}\n\
-         Architectures: amd64 arm64 armhf i386 ppc64el riscv64 s390x\nComponents: {}\nDescription: Ubuntu Noble 24.04\n\
+        "Origin: Ubuntu\nLabel: Ubuntu\nSuite: {name}\nVersion: {version}\nCodename: {codename}\nDate: {date}\n\
+         Architectures: amd64 arm64 armhf i386 ppc64el riscv64 s390x\nComponents: {}\nDescription: Ubuntu {version}\n\
          SHA256:\n{files}Acquire-By-Hash: yes\n",
         COMPONENTS.join(" ")
     );
