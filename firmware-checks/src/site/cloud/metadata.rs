@@ -12,6 +12,9 @@ use super::{Cloud, azure};
 /// More than any cloud hands to a machine.
 const MOST: u64 = 1 << 20;
 
+/// The head of an answer, and its body.
+type Answer = (Response<()>, Vec<u8>);
+
 /// Where a cloud's services are.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -117,21 +120,17 @@ impl Service {
         Ok(())
     }
 
-    fn read(&self, path: &str, headers: &[(&str, &str)]) -> Result<Option<(Response<()>, Vec<u8>)>, Error> {
+    fn read(&self, path: &str, headers: &[(&str, &str)]) -> Result<Option<Answer>, Error> {
         self.get(&format!("{}{path}", self.metadata), headers)
     }
 
-    fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Option<(Response<()>, Vec<u8>)>, Error> {
+    fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Option<Answer>, Error> {
         let with = |ask: RequestBuilder<_>, (name, value): &(&str, &str)| ask.header(*name, *value);
         self.answer(url, headers.iter().fold(self.agent.get(url), with).call())
     }
 
     /// The head and the body of an answer; nothing where there is no such thing (404, 204).
-    fn answer(
-        &self,
-        url: &str,
-        asked: Result<Response<Body>, ureq::Error>,
-    ) -> Result<Option<(Response<()>, Vec<u8>)>, Error> {
+    fn answer(&self, url: &str, asked: Result<Response<Body>, ureq::Error>) -> Result<Option<Answer>, Error> {
         let response = asked.map_err(|error| self.error(url, &error.to_string(), true))?;
         let status = response.status();
         let (head, mut body) = response.into_parts();
