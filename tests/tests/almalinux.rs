@@ -1,42 +1,26 @@
 //! AlmaLinux 9, by a distribution in its shape: dnf's choice, rpm's work and SELinux, as the image and the machine have them.
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "almalinux/bench.rs"]
+mod bench;
+#[path = "almalinux/features.rs"]
+mod features;
+#[path = "almalinux/machine.rs"]
+mod machine;
+#[path = "almalinux/refused.rs"]
+mod refused;
+
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bench::{Bench, Built, file_system};
 use end_to_end::guest::{Guest, Settings};
-use end_to_end::mirror::{Fault, Mirror};
+use end_to_end::mirror::Fault;
 use end_to_end::rpm_distribution::RpmDistribution;
 use end_to_end::rpm_distribution::key::Key;
-use end_to_end::{drivers, image, judge};
-use firstlight::{lock, recipe};
-
-/// A recipe that takes one package of each feature that real RPMs have.
-const RECIPE: &str = r#"
-name = "almalinux"
-version = "1.0"
-bases = ["almalinux-9"]
-packages = ["feature-top"]
-
-[platform]
-kind = "docker"
-
-[requirements]
-cpu = { minimum = 2 }
-memory = { minimum = "1.5 GB" }
-
-[[requirements.data]]
-name = "data"
-path = "/srv"
-minimum = "1 GB"
-
-[[requirements.ports]]
-name = "ssh"
-port = 22
-owner = "system"
-"#;
+use end_to_end::{drivers, judge};
 
 /// Which of several versions dnf must choose (rpm's own order of versions, streams of modules, Obsoletes).
 const CHOSEN: &[(&str, &str)] = &[
@@ -50,41 +34,6 @@ const CHOSEN: &[(&str, &str)] = &[
 /// How long a kernel may take to its first program, and how long that is looked at then.
 const OLD_PROCESSOR: Duration = Duration::from_secs(300);
 const STAYS: Duration = Duration::from_secs(10);
-
-/// The distribution, served, and the recipe on its base.
-struct Bench {
-    mirror: Mirror,
-    folder: PathBuf,
-    recipe: PathBuf,
-}
-
-impl Bench {
-    fn new(name: &str) -> Result<Self> {
-        let distribution = RpmDistribution::made()?;
-        let mirror = distribution.serve()?;
-        let folder = image::scratch(name);
-        fs::create_dir_all(&folder)?;
-        distribution.write_base(&mirror, &folder.join("bases"))?;
-        let recipe = folder.join("almalinux.toml");
-        fs::write(&recipe, RECIPE)?;
-        // The distribution of an earlier run was signed by other keys.
-        let _ = fs::remove_file(folder.join("almalinux.almalinux-9.lock"));
-        Ok(Self { mirror, folder, recipe })
-    }
-
-    /// Locks the recipe anew; gives what was said against it, if anything was.
-    fn lock(&self) -> Result<std::result::Result<(), String>> {
-        let output = image::command().args(["lock", "--update"]).arg(&self.recipe).output()?;
-        Ok(if output.status.success() { Ok(()) } else { Err(image::text(&output)) })
-    }
-
-    /// Name and version of each package of the system, as locked.
-    fn locked(&self) -> Result<BTreeMap<String, String>> {
-        let loaded = recipe::load(&self.recipe, None)?;
-        let lock = lock::read(&lock::path(&loaded), &loaded)?.context("no lock")?;
-        Ok(lock.system.packages.into_iter().map(|package| (package.name, package.version)).collect())
-    }
-}
 
 #[test]
 fn dnf_chooses_by_every_feature_of_rpm() -> Result<()> {
@@ -140,18 +89,25 @@ fn a_list_of_packages_that_is_not_the_signed_one_is_refused() -> Result<()> {
 /// The second build has nothing of the first but the downloads: rpm's database and SELinux' labels are the same in both.
 #[test]
 fn two_builds_give_the_same_disk_and_it_is_right() -> Result<()> {
-    let bench = Bench::new("almalinux")?;
-    let out = bench.folder.join("out");
-    let output = image::command().args(["build", "--rebuild-check", "--out"]).arg(&out).arg(&bench.recipe).output()?;
-    ensure!(output.status.success(), "{}", image::text(&output));
-    // rpm and dnf make databases where there is none: nothing of theirs may get into the tools root.
-    ensure!(!image::text(&output).contains("is not what was made"), "{}", image::text(&output));
-    let built = out.join("almalinux-1.0-almalinux-9-x86_64.raw");
-    judge::disk(&built, &bench.folder)?;
-    println!("{}", drivers::of_disk(&built)?);
-    dockers_repository_is_known(&bench, &built)?;
-    an_old_processor_is_told_before_anything_starts(&built)?;
-    labels_are_the_policys(&built)
+    let Built { bench, image: built } = bench::built()?;
+    judge::disk(built, &bench.folder)?;
+    println!("{}", drivers::of_disk(built)?);
+    dockers_repository_is_known(bench, built)?;
+    an_old_processor_is_told_before_anything_starts(built)?;
+    // What SELinux enforces from the first boot on, without relabelling: as `matchpathcon` of the policy says.
+    for (part, path, label) in [
+        ("root", "/usr/bin/firmware-checks", "system_u:object_r:bin_t:s0"),
+        ("root", "/etc/shadow", "system_u:object_r:shadow_t:s0"),
+        ("root", "/usr/sbin/sshd", "system_u:object_r:sshd_exec_t:s0"),
+        ("data", "/", "system_u:object_r:var_t:s0"),
+        ("data", "/lost+found", "system_u:object_r:var_t:s0"),
+    ] {
+        let found = judge::debugfs(&file_system(built, part)?, &format!("ea_get {path} security.selinux"))?;
+        ensure!(found.contains(label), "{path} on {part}: {found}");
+    }
+    let relabel = judge::debugfs(&file_system(built, "root")?, "stat /.autorelabel")?;
+    ensure!(!relabel.contains("Inode:"), "{relabel}");
+    Ok(())
 }
 
 /// EL 9's programs would end at once on a processor without x86-64-v2, systemd first. Debian's would not: that nothing started is
@@ -205,22 +161,5 @@ fn dockers_repository_is_known(bench: &Bench, built: &Path) -> Result<()> {
     judge::run("rpmkeys", &["--define", &database, "--import", &key])?;
     let judged = judge::run("rpmkeys", &["--define", &database, "--checksig", &package.display().to_string()])?;
     ensure!(judged.trim_end().ends_with("digests signatures OK"), "{judged}");
-    Ok(())
-}
-
-/// What SELinux enforces from the first boot on, without relabelling: as `matchpathcon` of the policy says.
-fn labels_are_the_policys(built: &Path) -> Result<()> {
-    let start = judge::partition(built, "root")?.start;
-    let at = format!("{}?offset={start}", built.display());
-    for (path, label) in [
-        ("/usr/bin/firmware-checks", "system_u:object_r:bin_t:s0"),
-        ("/etc/shadow", "system_u:object_r:shadow_t:s0"),
-        ("/usr/sbin/sshd", "system_u:object_r:sshd_exec_t:s0"),
-    ] {
-        let found = judge::run("debugfs", &["-R", &format!("ea_get {path} security.selinux"), &at])?;
-        ensure!(found.contains(label), "{path}: {found}");
-    }
-    let relabel = judge::run("debugfs", &["-R", "stat /.autorelabel", &at])?;
-    ensure!(!relabel.contains("Inode:"), "{relabel}");
     Ok(())
 }
