@@ -228,12 +228,18 @@ impl Plan {
 
     /// What the machine must be, a line for each requirement.
     fn machine(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Requirements { cpu, memory, data, boot, clock, default_route, ports, tls, site } = &self.requirements;
+        let Requirements { cpu, memory, sizes, data, boot, clock, default_route, ports, tls, site } =
+            &self.requirements;
         if let Some(cpu) = cpu {
             line(f, "cpu", &least(&cpu.minimum.to_string(), cpu.recommended.map(|more| more.to_string())))?;
         }
         if let Some(memory) = memory {
             line(f, "memory", &least(&memory.minimum.to_string(), memory.recommended.map(|more| more.to_string())))?;
+        }
+        for row in sizes {
+            let cpu = least(&row.cpu.minimum.to_string(), row.cpu.recommended.map(|more| more.to_string()));
+            let memory = least(&row.memory.minimum.to_string(), row.memory.recommended.map(|more| more.to_string()));
+            line(f, "users", &format!("from {} on: cpu {cpu}, memory {memory}", row.users))?;
         }
         for folder in data {
             let sizes = least(&folder.minimum.to_string(), folder.recommended.map(|more| more.to_string()));

@@ -1,5 +1,6 @@
 //! What an image was built to be: written by the builder to [`PATH`], read by everything that runs on the machine.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -61,6 +62,58 @@ pub enum Platform {
         /// Compose projects, each the name of a unit `firstlight-compose@NAME.service`.
         projects: Vec<String>,
     },
+    /// k3s.
+    K3s {
+        /// The release, such as `v1.33.1+k3s1`.
+        version: String,
+        /// What the machine is where its site does not say.
+        role: ClusterRole,
+        /// The networks of pods.
+        pods: Vec<String>,
+        /// The networks of services.
+        services: Vec<String>,
+        /// Servers that are asked before a registry.
+        registries: Vec<RegistryMirror>,
+        /// What its pods are given of the site configuration.
+        secrets: Vec<ClusterSecret>,
+    },
+}
+
+/// What a machine is in a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterRole {
+    /// It has the cluster's control plane, and runs pods.
+    #[default]
+    Server,
+    /// It joins a server and runs pods.
+    Agent,
+}
+
+/// A Kubernetes Secret of what the site gives.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSecret {
+    /// Its name.
+    pub name: String,
+    /// Its namespace, made where it is not there.
+    pub namespace: String,
+    /// For each key a field of the site configuration, such as `database.uri`.
+    #[serde(default)]
+    pub keys: BTreeMap<String, String>,
+    /// Whether it holds the site's certificate and key (`kubernetes.io/tls`).
+    #[serde(default)]
+    pub tls: bool,
+}
+
+/// Who is asked before a registry of container images.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryMirror {
+    /// The registry by the name in which images begin, such as `docker.io`.
+    pub name: String,
+    /// Base URLs, asked in this order.
+    pub mirrors: Vec<String>,
 }
 
 impl Platform {
@@ -69,6 +122,7 @@ impl Platform {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Docker { .. } => "docker",
+            Self::K3s { .. } => "k3s",
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod fat;
 pub mod files;
 pub mod firewall;
 pub mod gate;
+pub mod k3s;
 pub mod machine;
 pub mod ordered;
 pub mod report;

@@ -2,12 +2,14 @@
 //! service in the image evaluates them. Nothing can be required here that no check in [`crate::checks`] reads.
 
 pub mod site;
+mod sizing;
 
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use site::SiteNeeds;
+pub use sizing::Sizing;
 
 use crate::units::Size;
 
@@ -21,6 +23,10 @@ pub struct Requirements {
     /// Physical memory (`memory.total`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Amount>,
+    /// Processors and memory by how many work with it at the same time (`concurrent_users` of the site), in place of `cpu` and
+    /// `memory`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<Sizing>,
     /// Folders for data, each with what its file system must offer (`disk.size`, `disk.free`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataFolder>,

@@ -110,13 +110,13 @@ const ARCHIVE: &str = "image.tar";
 const ID: &str = "id";
 
 impl Kitchen<'_> {
-    /// The probe image, then each image of the recipe, in its order. `solutions` are the packages of those that are made
+    /// The probe image of this program, where one is wanted, then each image of the recipe, in its order. `solutions` are the packages of those that are made
     /// of packages, each with its place in the recipe's list.
     ///
     /// # Errors
     /// [`Error`], with the image's name.
-    pub fn prepare(&self, checks: &[u8], solutions: &[(usize, Solution)]) -> Result<Vec<Prepared>, Error> {
-        let mut prepared = vec![self.probe(checks)?];
+    pub fn prepare(&self, probe: Option<&[u8]>, solutions: &[(usize, Solution)]) -> Result<Vec<Prepared>, Error> {
+        let mut prepared: Vec<Prepared> = probe.map(|checks| self.probe(checks)).transpose()?.into_iter().collect();
         for (number, image) in self.loaded.recipe.images.iter().enumerate() {
             prepared.push(match solutions.iter().find(|(place, _)| *place == number) {
                 Some((_, solution)) => self.of_packages(image, solution)?,

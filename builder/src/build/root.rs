@@ -17,9 +17,11 @@ use crate::artifact::Files;
 use crate::lock::Lock;
 use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};
+use crate::platform::k3s;
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::recipe::base::Family;
+use crate::recipe::platform::Platform;
 use crate::rootfs::archive;
 use crate::rootfs::finalise;
 use crate::rootfs::overlay::{EarlyFile, Overlay};
@@ -114,16 +116,30 @@ pub fn make<'scope>(
     });
     let (packages, images) = (packages?, images?);
     third_parties(ingredients.loaded, &folder)?;
-    let projects = ingredients.loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
-    let given = ingredients.loaded.recipe.platform.given();
-    let platform =
-        docker::add(&folder, &images, &projects.collect::<Vec<_>>(), &given).context("laying out the platform")?;
+    let platform = lay_platform(ingredients, &folder, &images).context("laying out the platform")?;
     put(&folder, CHECKS, checks, 0o755)?;
     let description = serde_json::to_vec_pretty(&describe(ingredients, platform))?;
     put(&folder, appliance::PATH.trim_start_matches('/'), &description, 0o644)?;
     let log = work.path().join("finalise.log");
     finalise::finalise(&folder, overlays, lock.system.released.as_second(), &log)?;
     Ok(Root { folder, packages, work })
+}
+
+/// Lays out what runs behind the gate, and says what `firmware-checks` must know of it.
+fn lay_platform(
+    ingredients: &Ingredients<'_>,
+    root: &Path,
+    images: &[Prepared],
+) -> anyhow::Result<appliance::Platform> {
+    let Ingredients { loaded, files, .. } = ingredients;
+    match &loaded.recipe.platform {
+        Platform::Docker(_) => {
+            let projects = loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
+            let given = loaded.recipe.platform.given();
+            Ok(docker::add(root, images, &projects.collect::<Vec<_>>(), &given)?)
+        }
+        Platform::K3s(k3s) => Ok(k3s::Layout { root, k3s, folder: &loaded.folder, files, images }.add()?),
+    }
 }
 
 /// Lays the packages of the system into `root` below `work`: from the cache where these packages were installed before.
@@ -217,7 +233,9 @@ fn prepare_images(
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let (released, stages) = (lock.system.released, Stages::open(cache)?);
     let kitchen = Kitchen { loaded, released, larder, files, folder: &folder, stages: &stages, progress };
-    Ok(kitchen.prepare(checks, &lock.images)?)
+    // Docker runs the probe when it is accepted; k3s is asked for its node.
+    let probe = matches!(loaded.recipe.platform, Platform::Docker(_)).then_some(*checks);
+    Ok(kitchen.prepare(probe, &lock.images)?)
 }
 
 /// What `firmware-checks` reads on the machine.

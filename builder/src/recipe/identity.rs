@@ -10,6 +10,7 @@
 //! | `certificates` | of each source that the machine gets as a file of its own: the keyring |
 //! | `overlay` | for each overlay, in the order in which they are laid: its name and its tree |
 //! | `compose` | for each project: its name and its tree |
+//! | `platform` | for each file beside the recipe that only the platform names (manifests, values of charts): its name and its content |
 //! | `image` | for each container image: its name, and the SHA-256 of its archive or the tree of its files |
 //!
 //! A tree is every entry below a folder, sorted by the bytes of its path: folders, files (whether executable, and the SHA-256 of
@@ -155,6 +156,9 @@ impl Loaded {
         }
         for (name, folder) in self.projects() {
             print = print.field("compose", name).tree("compose", &folder)?;
+        }
+        for (name, path) in self.platform_files() {
+            print = print.field("platform", name).file("platform", &path)?;
         }
         for image in &self.recipe.images {
             print = print.field("image", &image.name);

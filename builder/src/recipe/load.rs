@@ -214,6 +214,12 @@ impl Loaded {
         self.recipe.projects().into_iter().map(|(name, folder)| (name, self.folder.join(folder))).collect()
     }
 
+    /// The files beside the recipe that only its platform names, besides its artifacts: each one's name and path.
+    #[must_use]
+    pub fn platform_files(&self) -> Vec<(String, PathBuf)> {
+        self.recipe.platform.files().into_iter().map(|name| (name.to_owned(), self.folder.join(name))).collect()
+    }
+
     /// The archive of an image that is made of one beside the recipe.
     #[must_use]
     pub fn archive(&self, image: &ContainerImage) -> Option<PathBuf> {

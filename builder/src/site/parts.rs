@@ -46,6 +46,17 @@ fn values(needs: &SiteNeeds) -> String {
     format!("\n# What this appliance alone asks for. Nothing of it shows in a report or a log.\n[values]\n{lines}")
 }
 
+/// The table of a machine in a cluster.
+pub(super) const CLUSTER: &str = "
+# Only where it is one of several machines. The first is a server and names no `server`; the others join it. All know the
+# token (openssl rand -hex 32) and name the others, whom the firewall then lets in by the cluster's own ports.
+#[cluster]
+#role = \"agent\"
+#server = \"https://10.3.7.11:6443\"
+#token = \"0123456789abcdef0123456789abcdef\"
+#nodes = [\"10.3.7.11\", \"10.3.7.12\"]
+";
+
 const CONCURRENT_USERS: &str = "\
 # How many users work with it at the same time, at most: what the machine must be goes by it.
 ---

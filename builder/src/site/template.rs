@@ -1,6 +1,7 @@
 //! The beginning of a `site.toml`, for one appliance.
 
 use super::parts;
+use crate::recipe::platform::Platform;
 use crate::recipe::schema::Recipe;
 
 /// A commented `site.toml` for the appliance `recipe`: valid as it is, with what an admin will most likely want to set.
@@ -25,6 +26,10 @@ pub fn template(recipe: &Recipe) -> String {
     };
     let needs = &recipe.requirements.site;
     let (keys, tables, reach) = (parts::keys(needs), parts::tables(needs), parts::REACH);
+    let cluster = match recipe.platform {
+        Platform::K3s(_) => parts::CLUSTER,
+        _ => "",
+    };
     format!(
         r#"# Site configuration of one machine: {name} {version}
 #
@@ -65,7 +70,7 @@ hostname = "{name}"
 # The password for the console, hashed, between single quotes: mkpasswd, or openssl passwd -6.
 # It is never used over the network.
 #password_hash = '$6$...'
-{tables}{reach}"#
+{tables}{cluster}{reach}"#
     )
 }
 
@@ -100,6 +105,20 @@ mod tests {
         assert!(
             network.fixed.is_some() && network.bond.is_some() && network.vlans.len() == 1 && !site.names.is_empty()
         );
+    }
+
+    #[test]
+    fn a_cluster_is_spoken_of_where_the_platform_can_have_one() {
+        assert!(!template(&recipe("")).contains("[cluster]"));
+        let k3s = "kind = 'k3s', version = 'v1.33.1+k3s1', binary = 'k3s'";
+        let text = format!("name = 'x'\nversion = '1'\nbases = ['b']\nplatform = {{ {k3s} }}\n");
+        let text = template(&toml::from_str(&text).unwrap());
+        let proposals = ["#[cluster]", "#role", "#server", "#token", "#nodes"];
+        let text = proposals
+            .iter()
+            .fold(text, |text, proposal| text.replace(&format!("\n{proposal}"), &format!("\n{}", &proposal[1..])));
+        let site = parse(Path::new("site.toml"), text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(site.cluster.unwrap().nodes.len(), 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::appliance::Platform;
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::cli::container_probe::Answer;
 use crate::command::{self, Error};
+use crate::k3s;
 
 const AFTER_START: &[Phase] = &[Phase::Acceptance];
 /// Long enough for an emulated processor.
@@ -22,8 +23,8 @@ pub const CHECKS: &[Check] = &[
         title: "Units of the platform",
         phases: AFTER_START,
         after: &[],
-        documentation: "docker.service and the unit of each compose project are active, as systemd says. Fails where \
-            one is not, with the state that it is in.",
+        documentation: "docker.service and the unit of each compose project, or the unit of k3s, are active, as systemd \
+            says. Fails where one is not, with the state that it is in.",
         applies: |_| true,
         run: units,
     },
@@ -33,7 +34,7 @@ pub const CHECKS: &[Check] = &[
         phases: AFTER_START,
         after: &[],
         documentation: "Asks Docker Engine itself and Compose for their versions. Fails where Compose is older than \
-            1.27, the first that reads the Compose specification.",
+            1.27, the first that reads the Compose specification. Of k3s: it is the release that the recipe names.",
         applies: |_| true,
         run: versions,
     },
@@ -45,15 +46,19 @@ pub const CHECKS: &[Check] = &[
         documentation: "Really runs a container, from an image that lies in the appliance and without a network: it \
             must give back a word made up for this run, be the first process of its PID namespace, and see no \
             interface but its own loopback. Fails where one of these does not hold.",
-        applies: |_| true,
+        applies: |appliance| matches!(appliance.platform, Platform::Docker { .. }),
         run: container,
     },
 ];
 
 fn units(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
-    let Platform::Docker { projects, .. } = &context.appliance.platform;
-    let mut names = vec!["docker.service".to_owned()];
-    names.extend(projects.iter().map(|project| format!("firstlight-compose@{project}.service")));
+    let names = match &context.appliance.platform {
+        Platform::Docker { projects, .. } => {
+            let projects = projects.iter().map(|project| format!("firstlight-compose@{project}.service"));
+            std::iter::once("docker.service".to_owned()).chain(projects).collect::<Vec<_>>()
+        }
+        Platform::K3s { .. } => vec![k3s::unit(k3s::role(context.machine)).to_owned()],
+    };
     let mut arguments = vec!["show", "--property=Id,ActiveState,SubState,Result"];
     arguments.extend(names.iter().map(String::as_str));
     let shown = command::run("systemctl", &arguments, BRIEF)
@@ -89,7 +94,10 @@ fn words(active: &str, sub: &str, result: &str) -> String {
     }
 }
 
-fn versions(_: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
+fn versions(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
+    if let Platform::K3s { version, .. } = &context.appliance.platform {
+        return Ok(vec![super::k3s::version(version)]);
+    }
     let engine = ask(&["version", "--format", "{{.Server.Version}}"]);
     let compose = ask(&["compose", "version", "--short"]);
     Ok(vec![judge_versions(engine, compose)])
@@ -143,7 +151,9 @@ fn judge_versions(engine: Result<String, Error>, compose: Result<String, Error>)
 }
 
 fn container(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
-    let Platform::Docker { probe_image, .. } = &context.appliance.platform;
+    let Platform::Docker { probe_image, .. } = &context.appliance.platform else {
+        return Ok(vec![Finding::not_applicable("the platform is not Docker")]);
+    };
     // The kernel's, fresh with each reading; only a container that really ran can know it.
     let nonce = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
         .map_err(|error| CouldNotRun::new(format!("reading /proc/sys/kernel/random/uuid: {error}"), "mount /proc"))?;

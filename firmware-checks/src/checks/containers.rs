@@ -8,6 +8,8 @@ use crate::appliance::Platform;
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::command;
 
+use super::k3s;
+
 /// The checks of this file.
 pub const CHECKS: &[Check] = &[Check {
     id: "platform.containers",
@@ -16,8 +18,12 @@ pub const CHECKS: &[Check] = &[Check {
     after: &["platform.versions", "platform.units"],
     documentation: "Asks Docker for each container of each compose project. One must run, and not have been started anew \
         within the last minute; or have ended with status 0, as one does that only prepares. Fails where one ended otherwise, \
-        is started again and again, or is unhealthy by its own health check, and where a project has no container.",
-    applies: |appliance| matches!(&appliance.platform, Platform::Docker { projects, .. } if !projects.is_empty()),
+        is started again and again, or is unhealthy by its own health check, and where a project has no container. Of k3s it \
+        asks the server for each pod: all its containers are ready, or it has ended well.",
+    applies: |appliance| match &appliance.platform {
+        Platform::Docker { projects, .. } => !projects.is_empty(),
+        Platform::K3s { .. } => true,
+    },
     run: containers,
 }];
 
@@ -30,7 +36,13 @@ const FORMAT: &str = "{{.Name}}\t{{.State.Status}}\t{{.State.ExitCode}}\t{{.Rest
     {{if .State.Health}}{{.State.Health.Status}}{{end}}";
 
 fn containers(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
-    let Platform::Docker { projects, .. } = &context.appliance.platform;
+    match &context.appliance.platform {
+        Platform::Docker { projects, .. } => composed(context, projects),
+        Platform::K3s { .. } => k3s::pods(context),
+    }
+}
+
+fn composed(context: &Context<'_>, projects: &[String]) -> Result<Vec<Finding>, CouldNotRun> {
     let mut findings = Vec::new();
     for project in projects {
         let ask = |arguments: &[&str]| {

@@ -23,8 +23,9 @@ pub const CHECKS: &[Check] = &[
         phases: &[Phase::Admission, Phase::Acceptance],
         after: &[],
         documentation: "Counts the logical processors that the kernel has switched on, whatever a control group or \
-            isolcpus leaves to this program. Fewer than requirements.cpu.minimum fail, fewer than recommended warn.",
-        applies: |appliance| appliance.requirements.cpu.is_some(),
+            isolcpus leaves to this program. Fewer than requirements.cpu.minimum fail, fewer than recommended warn; \
+            requirements.sizes asks by the site's concurrent_users.",
+        applies: |appliance| appliance.requirements.cpu_for(None).is_some(),
         run: cores,
     },
 ];
@@ -73,7 +74,8 @@ fn other_processor(machine: &Machine, wanted: CpuLevel) -> String {
 }
 
 fn cores(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
-    let Some(asked) = context.appliance.requirements.cpu else {
+    let users = context.site.and_then(|site| site.concurrent_users);
+    let Some(asked) = context.appliance.requirements.cpu_for(users) else {
         return Ok(vec![Finding::not_applicable("the appliance asks for no number of processors")]);
     };
     let machine = context.machine;
@@ -82,7 +84,7 @@ fn cores(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     let required = match asked.recommended {
         Some(recommended) => format!("{} (recommended {recommended})", asked.minimum),
         None => asked.minimum.to_string(),
-    };
+    } + &context.appliance.requirements.reason(users);
     let observed = format!("{count} logical {}", if count == 1 { "processor" } else { "processors" });
     let finding = if count < asked.minimum {
         Finding::fail(observed, required, remedy(machine, &online, asked.minimum))

@@ -13,14 +13,16 @@ pub const CHECKS: &[Check] = &[Check {
     after: &[],
     documentation: "Adds up the memory modules in the firmware's table (DMI). Where there is none, or it can't be true \
         of what the kernel has, it takes the kernel's MemTotal and an allowance for what firmware and kernel keep: \
-        1/32 and 256 MiB. Less than requirements.memory.minimum fails, less than recommended warns. Modules are sold \
+        1/32 and 256 MiB. Less than requirements.memory.minimum fails, less than recommended warns; requirements.sizes asks by the site's \
+        concurrent_users. Modules are sold \
         by binary sizes: a machine of `64 GB` has 64 GiB, which are 68.7 GB, and meets a minimum of 64 GB and of 64 GiB.",
-    applies: |appliance| appliance.requirements.memory.is_some(),
+    applies: |appliance| appliance.requirements.memory_for(None).is_some(),
     run: total,
 }];
 
 fn total(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
-    let Some(asked) = context.appliance.requirements.memory else {
+    let users = context.site.and_then(|site| site.concurrent_users);
+    let Some(asked) = context.appliance.requirements.memory_for(users) else {
         return Ok(vec![Finding::not_applicable("the appliance asks for no amount of memory")]);
     };
     let machine = context.machine;
@@ -29,7 +31,7 @@ fn total(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     let required = match asked.recommended {
         Some(recommended) => format!("{} (recommended {recommended})", asked.minimum),
         None => asked.minimum.to_string(),
-    };
+    } + &context.appliance.requirements.reason(users);
     let observed = observed(found, asked.minimum);
     let physical = found.physical();
     let finding = if physical < asked.minimum.bytes() {

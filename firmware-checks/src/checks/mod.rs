@@ -5,12 +5,14 @@ pub mod admin;
 mod appliances;
 pub mod boot;
 pub mod clock;
+pub mod cluster;
 pub mod container;
 pub mod containers;
 pub mod cpu;
 pub mod disk;
 pub mod firewall;
 pub mod firmware;
+pub mod k3s;
 pub mod memory;
 pub mod network;
 pub mod os;
@@ -34,10 +36,12 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         os::CHECKS,
         clock::CHECKS,
         network::CHECKS,
+        cluster::CHECKS,
         ports::CHECKS,
         firewall::CHECKS,
         tls::CHECKS,
         container::CHECKS,
+        k3s::CHECKS,
         containers::CHECKS,
     ]
     .into_iter()

@@ -180,6 +180,9 @@ fn start(appliance: &Appliance, port: &Port) -> String {
                 "see what became of its containers: sudo docker ps --all; journalctl -b -u docker.service".to_owned()
             }
         },
+        (Owner::Platform, Platform::K3s { .. }) => {
+            "see what became of its pods: sudo k3s kubectl get pods --all-namespaces; journalctl -b -u k3s".to_owned()
+        }
     }
 }
 

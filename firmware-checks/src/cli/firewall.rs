@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 use crate::appliance::Appliance;
 use crate::firewall;
+use crate::site;
 
 /// Load or show the appliance's firewall rules.
 #[derive(Args)]
@@ -33,6 +34,9 @@ impl Firewall {
         match self.action {
             Action::Apply => {
                 let appliance = Appliance::load(Path::new("/"))?;
+                // What the site says of other machines is in effect before the first of them could call.
+                let site = site::status(Path::new("/")).site;
+                let appliance = firewall::cluster::extended(&appliance, site.as_ref());
                 firewall::apply(&appliance).context("loading the firewall rules")?;
             }
             Action::Show => {

@@ -6,7 +6,7 @@ use super::Outcome;
 use crate::appliance::Appliance;
 use crate::machine::grow::{self, Error};
 use crate::machine::renew::{self, Renewed};
-use crate::machine::{compose, given, images, ssh_keys};
+use crate::machine::{cluster_secrets, compose, given, images, ssh_keys};
 use crate::selinux;
 use crate::site;
 
@@ -108,7 +108,9 @@ fn give_containers() -> anyhow::Result<Outcome> {
     let root = std::path::Path::new("/");
     let appliance = Appliance::load(root)?;
     let site = site::status(root).site.unwrap_or_default();
-    given::give(&crate::facts::Machine::here(), &site, &appliance.requirements.site)?;
+    let machine = crate::facts::Machine::here();
+    given::give(&machine, &site, &appliance.requirements.site)?;
+    cluster_secrets::give(&machine, &appliance.platform, &site, &appliance.requirements.site)?;
     Ok(Outcome::Done)
 }
 

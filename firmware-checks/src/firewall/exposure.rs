@@ -13,7 +13,7 @@ use super::evaluate::{Answer, Packet};
 use super::loaded::Ruleset;
 use super::network::{self, Network, Own, named_by, neighbours};
 use super::probe::Ends;
-use super::ruleset::{container_interfaces, link_local};
+use super::ruleset::{container_interfaces, container_networks, link_local};
 use crate::appliance::Appliance;
 use crate::facts::network::is_inner;
 use crate::requirements::{NotASource, Port, Protocol, Source};
@@ -29,6 +29,8 @@ pub struct Exposure {
     ports: Vec<(Port, Option<Vec<Network>>)>,
     own: Vec<Own>,
     containers: &'static [&'static str],
+    /// The networks of the containers alone.
+    inner: Vec<Network>,
     /// The interfaces by which others reach the machine.
     uplinks: Vec<String>,
     /// The addresses between which a probe's packets go.
@@ -78,7 +80,8 @@ impl Exposure {
             own.iter().filter(|own| !is_inner(&own.interface)).map(Own::network).chain([link_local()]).collect();
         let ports = appliance.requirements.ports.iter().map(|port| Ok((port.clone(), allowed(port, &local)?)));
         let ends = Ends::free(&own);
-        Ok(Self { ports: ports.collect::<Result<_, _>>()?, own, containers, uplinks, ends })
+        let inner = container_networks(&appliance.platform);
+        Ok(Self { ports: ports.collect::<Result<_, _>>()?, own, containers, inner, uplinks, ends })
     }
 
     /// The ports that the recipe names.
@@ -98,7 +101,8 @@ impl Exposure {
 
     /// Whether `source` belongs behind a containers' interface, and so may not come in by any other.
     fn is_spoofed(&self, source: IpAddr) -> bool {
-        self.route_back(source).is_some_and(|interface| is_containers(self.containers, interface))
+        self.inner.iter().any(|network| network.contains(source))
+            || self.route_back(source).is_some_and(|interface| is_containers(self.containers, interface))
     }
 
     /// The interface of the machine's own whose network `source` is in.

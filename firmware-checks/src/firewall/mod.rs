@@ -6,6 +6,7 @@
 //! would become of a packet, and [`exposure`] asks that for every packet that could make a difference; and [`probe`]
 //! sends packets from a network namespace of its own and sees which of them come through.
 
+pub mod cluster;
 pub mod compare;
 mod condition;
 pub mod evaluate;

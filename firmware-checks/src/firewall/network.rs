@@ -68,6 +68,15 @@ impl fmt::Display for Network {
     }
 }
 
+/// The network `text`, such as `10.42.0.0/16`; none where it is no network, or its host bits are not zero.
+#[must_use]
+pub fn parse(text: &str) -> Option<Network> {
+    let (address, prefix) = text.split_once('/')?;
+    let (address, prefix) = (address.parse().ok()?, prefix.parse().ok()?);
+    let network = Network::around(address, prefix);
+    (network.address == address && network.prefix == prefix).then_some(network)
+}
+
 /// `networks` in order, without those that another covers.
 #[must_use]
 pub fn merged(mut networks: Vec<Network>) -> Vec<Network> {
@@ -186,6 +195,14 @@ mod tests {
     fn network(text: &str) -> Network {
         let (address, prefix) = text.split_once('/').unwrap();
         Network::around(address.parse().unwrap(), prefix.parse().unwrap())
+    }
+
+    #[test]
+    fn a_network_is_read_only_where_it_is_one() {
+        assert_eq!(parse("10.42.0.0/16"), Some(network("10.42.0.0/16")));
+        for none in ["10.42.0.1/16", "10.42.0.0", "10.42.0.0/33", "10.42/16", "fd00::1/64"] {
+            assert_eq!(parse(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -21,6 +21,18 @@ const PRIORITY: i32 = -150;
 pub fn container_interfaces(platform: &Platform) -> &'static [&'static str] {
     match platform {
         Platform::Docker { .. } => &["docker0", "br-*"],
+        Platform::K3s { .. } => &["cni0", "flannel*"],
+    }
+}
+
+/// The networks whose addresses are the platform's alone, on no other interface than [`container_interfaces`].
+#[must_use]
+pub fn container_networks(platform: &Platform) -> Vec<Network> {
+    match platform {
+        Platform::Docker { .. } => Vec::new(),
+        Platform::K3s { pods, services, .. } => {
+            pods.iter().chain(services).filter_map(|text| network::parse(text)).collect()
+        }
     }
 }
 
@@ -93,6 +105,11 @@ fn rules(appliance: &Appliance) -> Result<Vec<String>, NotASource> {
     rules.extend(containers.iter().map(|name| format!("iifname != \"{name}\" fib saddr oifname \"{name}\" drop")));
     rules.push("ct state established,related accept".into());
     rules.extend(containers.iter().map(|name| format!("iifname \"{name}\" accept")));
+    // Whoever is outside neither has nor reaches an address of theirs.
+    for network in container_networks(&appliance.platform) {
+        let family = if network.first().is_ipv4() { "ip" } else { "ip6" };
+        rules.extend(["saddr", "daddr"].map(|side| format!("{family} {side} {network} drop")));
+    }
     rules.push("ct state invalid drop".into());
     rules.extend(CONTROL.iter().map(ToString::to_string));
     for port in &appliance.requirements.ports {

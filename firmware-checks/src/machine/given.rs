@@ -124,7 +124,13 @@ fn line(name: &str, value: &str) -> String {
     format!("{name}=\"{quoted}\"\n")
 }
 
-fn value(machine: &Machine, site: &Site, needs: &SiteNeeds, to: &str, field: &str) -> Result<Option<Secret>, Error> {
+pub(super) fn value(
+    machine: &Machine,
+    site: &Site,
+    needs: &SiteNeeds,
+    to: &str,
+    field: &str,
+) -> Result<Option<Secret>, Error> {
     if let Some(given) = site.field(field) {
         return Ok(Some(given));
     }

@@ -1,5 +1,6 @@
 //! The few things that a first boot must do before anything can be judged, and the renewal of the boot loader.
 
+pub mod cluster_secrets;
 pub mod compose;
 pub mod given;
 pub mod grow;

@@ -12,6 +12,7 @@ pub mod apply;
 mod backup;
 pub mod bundle;
 pub mod cloud;
+mod cluster;
 mod containers;
 mod data_disk;
 pub mod database;
@@ -37,6 +38,7 @@ pub mod wipe;
 
 pub use alert::{Alert, Email, Syslog, Transport};
 pub use backup::{Backup, Day, Nfs, Sftp};
+pub use cluster::Cluster;
 pub use containers::{Containers, overlap};
 pub use data_disk::DataDisk;
 pub use database::Database;

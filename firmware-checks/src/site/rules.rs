@@ -39,6 +39,7 @@ fn services(site: &Site, root: &KeyPath) -> Vec<Problem> {
     found.extend(data_disk::problems(&site.disks, &root.key("disks")));
     found.extend(site.proxy.iter().flat_map(|proxy| proxy.problems(&root.key("proxy"))));
     found.extend(registry::problems(&site.registries, &root.key("registries")));
+    found.extend(site.cluster.iter().flat_map(|cluster| cluster.problems(&root.key("cluster"))));
     found.extend(site.containers.problems(&site.network, &root.key("containers")));
     found.extend(site.alert.iter().flat_map(|alert| alert.problems(&root.key("alert"))));
     found.extend(site.backup.iter().flat_map(|backup| backup.problems(&root.key("backup"))));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Backup, Containers, DataDisk, Database, ObjectStorage, Proxy, Registry, Secret};
+use super::{Alert, Backup, Cluster, Containers, DataDisk, Database, ObjectStorage, Proxy, Registry, Secret};
 
 /// One installation's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -43,6 +43,9 @@ pub struct Site {
     /// Registries of container images: mirrors and logins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<Registry>,
+    /// The machine's place in a cluster of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
     /// The addresses that containers have among themselves.
     pub containers: Containers,
     /// Where word is sent to when something fails.

@@ -1,9 +1,11 @@
 //! The fields of a recipe's `[platform]`: a file for each platform.
 
 mod docker;
+pub mod k3s;
 
 pub use docker::{Docker, Engine};
 use firmware_checks::machine::given::Given;
+pub use k3s::K3s;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,8 @@ use super::artifact::Named;
 pub enum Platform {
     /// Docker Engine and Compose v2.
     Docker(Docker),
+    /// k3s: Kubernetes on one machine, or on several.
+    K3s(Box<K3s>),
 }
 
 impl Platform {
@@ -23,6 +27,7 @@ impl Platform {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Docker(_) => "docker",
+            Self::K3s(_) => "k3s",
         }
     }
 
@@ -31,6 +36,16 @@ impl Platform {
     pub fn artifacts(&self) -> Vec<Named<'_>> {
         match self {
             Self::Docker(_) => Vec::new(),
+            Self::K3s(k3s) => k3s.artifacts(),
+        }
+    }
+
+    /// The files beside the recipe that it takes besides its artifacts.
+    #[must_use]
+    pub fn files(&self) -> Vec<&str> {
+        match self {
+            Self::Docker(_) => Vec::new(),
+            Self::K3s(k3s) => k3s.files(),
         }
     }
 
@@ -48,6 +63,7 @@ impl Platform {
     pub fn given(&self) -> Given {
         match self {
             Self::Docker(docker) => Given { environment: docker.environment.clone(), secrets: docker.secrets.clone() },
+            Self::K3s(_) => Given::default(),
         }
     }
 
@@ -56,6 +72,7 @@ impl Platform {
     pub fn compose(&self) -> &[String] {
         match self {
             Self::Docker(docker) => &docker.compose,
+            Self::K3s(_) => &[],
         }
     }
 }

@@ -6,6 +6,7 @@ use super::misnamed;
 use super::recipe::BASE_OVERLAY;
 use crate::recipe::artifact::{Named, is_url};
 use crate::recipe::base::Base;
+use crate::recipe::platform::Platform;
 use crate::recipe::schema::{Recipe, Target};
 use crate::recipe::share::Share;
 use firmware_checks::document::KeyPath;
@@ -33,6 +34,15 @@ pub fn problems(recipe: &Recipe, folder: &Path, share: &Share) -> Vec<Problem> {
     for (index, image) in recipe.images.iter().enumerate() {
         let at = KeyPath::root().key("images").item(index);
         found.extend(image.files.iter().filter_map(|path| missing(&at.key("files"), folder, path, true, "folder")));
+    }
+    if let Platform::K3s(k3s) = &recipe.platform {
+        let at = KeyPath::root().key("platform");
+        let manifests = k3s.manifests.iter().enumerate();
+        let file = |at: KeyPath, path: &String, kind| missing(&at, folder, path, false, kind);
+        found.extend(manifests.filter_map(|(index, path)| file(at.key("manifests").item(index), path, "manifest")));
+        let values = k3s.charts.iter().enumerate().filter_map(|(index, chart)| Some((index, chart.values.as_ref()?)));
+        let at = at.key("charts");
+        found.extend(values.filter_map(|(index, path)| file(at.item(index).key("values"), path, "file of values")));
     }
     for Named { at, artifact, .. } in recipe.artifacts() {
         let kind = if at.last_key() == "archive" { "archive" } else { "file" };

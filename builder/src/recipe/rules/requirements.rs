@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::{Component, Path};
 
 use firmware_checks::requirements::site::Value;
-use firmware_checks::requirements::{DataFolder, Port, Protocol, Requirements};
+use firmware_checks::requirements::{Amount, Count, DataFolder, Port, Protocol, Requirements};
 use firmware_checks::site::is_value_name;
 
 use super::{LABEL, as_label, is_label, repeated};
@@ -18,21 +18,9 @@ const DATA: &str = "/srv";
 #[must_use]
 pub fn problems(at: &KeyPath, requirements: &Requirements) -> Vec<Problem> {
     let mut found = Vec::new();
-    if let Some(cpu) = requirements.cpu {
-        let at = at.key("cpu");
-        found.extend(order(&at, "cpu", Some(cpu.minimum), cpu.recommended));
-        if cpu.minimum == 0 {
-            found.push(Problem::value(at.key("minimum"), "no machine has 0 processors").label("expected at least 1"));
-        }
-    }
-    if let Some(memory) = requirements.memory {
-        let at = at.key("memory");
-        found.extend(order(&at, "memory", Some(memory.minimum), memory.recommended));
-        if memory.minimum.bytes() == 0 {
-            let problem = Problem::value(at.key("minimum"), "no machine has 0 bytes of memory");
-            found.push(problem.label("expected more than 0, such as \"2 GB\""));
-        }
-    }
+    found.extend(requirements.cpu.iter().flat_map(|cpu| processors(&at.key("cpu"), *cpu)));
+    found.extend(requirements.memory.iter().flat_map(|memory| amount(&at.key("memory"), *memory)));
+    found.extend(sizes(at, requirements));
     found.extend(data(&at.key("data"), &requirements.data));
     found.extend(ports(&at.key("ports"), &requirements.ports));
     found.extend(values(&at.key("site").key("values"), &requirements.site.values));
@@ -53,6 +41,52 @@ fn values(at: &KeyPath, values: &[Value]) -> Vec<Problem> {
         Problem::value(at.item(index).key("title"), format!("value `{}`: its title has more than one line", value.name))
     });
     wrong.chain(twice).chain(long).collect()
+}
+
+fn processors(at: &KeyPath, cpu: Count) -> Vec<Problem> {
+    let mut found: Vec<Problem> = order(at, "cpu", Some(cpu.minimum), cpu.recommended).into_iter().collect();
+    if cpu.minimum == 0 {
+        found.push(Problem::value(at.key("minimum"), "no machine has 0 processors").label("expected at least 1"));
+    }
+    found
+}
+
+fn amount(at: &KeyPath, memory: Amount) -> Vec<Problem> {
+    let mut found: Vec<Problem> = order(at, "memory", Some(memory.minimum), memory.recommended).into_iter().collect();
+    if memory.minimum.bytes() == 0 {
+        let problem = Problem::value(at.key("minimum"), "no machine has 0 bytes of memory");
+        found.push(problem.label("expected more than 0, such as \"2 GB\""));
+    }
+    found
+}
+
+/// A table of sizes begins with one user and grows from row to row; what it says is not said twice.
+fn sizes(at: &KeyPath, requirements: &Requirements) -> Vec<Problem> {
+    let Requirements { sizes, cpu, memory, .. } = requirements;
+    let mut found = Vec::new();
+    for (index, row) in sizes.iter().enumerate() {
+        let at = at.key("sizes").item(index);
+        found.extend(processors(&at.key("cpu"), row.cpu));
+        found.extend(amount(&at.key("memory"), row.memory));
+        let least = index.checked_sub(1).map_or(1, |before| sizes[before].users + 1);
+        if (index == 0 && row.users != 1) || row.users < least {
+            let problem = Problem::value(at.key("users"), format!("the row for {} users is out of order", row.users));
+            let expected = if index == 0 { "1".to_owned() } else { format!("at least {least}") };
+            found.push(problem.label(format!("expected {expected}")));
+        }
+    }
+    for (key, there) in [("cpu", cpu.is_some()), ("memory", memory.is_some())] {
+        if there && !sizes.is_empty() {
+            let problem =
+                Problem::key(at.key(key), format!("`{key}` beside `sizes`, which says it for every number of users"));
+            found.push(problem.label("one of the two"));
+        }
+    }
+    if !sizes.is_empty() && requirements.site.concurrent_users.is_none() {
+        let problem = Problem::key(at.key("sizes"), "sizes by users, and the site is not asked how many there are");
+        found.push(problem.hint("add `concurrent_users = \"required\"` to `[requirements.site]`"));
+    }
+    found
 }
 
 /// A recommended value below the least one can't be meant.

@@ -67,9 +67,10 @@ fn run(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
 
 impl Evidence {
     fn gather(context: &Context<'_>) -> Result<Self, Error> {
-        let exposure = Exposure::here(context.appliance)?;
+        let appliance = &firewall::cluster::extended(context.appliance, context.site);
+        let exposure = Exposure::here(appliance)?;
         let rules = Ruleset::read()?;
-        let difference = difference(&firewall::wanted(context.appliance)?)?;
+        let difference = difference(&firewall::wanted(appliance)?)?;
         let openings = exposure.openings(&rules);
         let listeners = listening(context.machine)?;
         let shots = packets::plan(&exposure, &rules, &listeners);

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod docker;
+mod k3s;
 mod network;
 mod proxy;
 
@@ -46,6 +47,7 @@ pub fn apply(machine: &Machine, site: &Site) -> Vec<Error> {
     errors.extend(time(machine, site).err());
     errors.extend(proxy::apply(machine, site).err());
     errors.extend(docker::apply(machine, site).err());
+    errors.extend(k3s::apply(machine, site).err());
     errors.extend(accounts::keys(machine, &site.admin.ssh_keys).err());
     errors.extend(accounts::password(machine, site.admin.password_hash.as_ref().map(Secret::expose)).err());
     errors

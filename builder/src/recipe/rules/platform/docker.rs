@@ -36,7 +36,7 @@ pub(super) fn problems(at: &KeyPath, recipe: &Recipe, docker: &Docker) -> Vec<Pr
 }
 
 /// What is taken from the site configuration: each name fit for its kind, each field one that there is.
-fn given(
+pub(super) fn given(
     at: &KeyPath,
     recipe: &Recipe,
     fields: &BTreeMap<String, String>,

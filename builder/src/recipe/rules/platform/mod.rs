@@ -1,6 +1,7 @@
 //! Rules about a recipe's `[platform]`: a file for each platform.
 
 mod docker;
+mod k3s;
 
 use firmware_checks::document::{KeyPath, Problem};
 
@@ -13,5 +14,6 @@ pub fn problems(recipe: &Recipe) -> Vec<Problem> {
     let at = KeyPath::root().key("platform");
     match &recipe.platform {
         Platform::Docker(docker) => docker::problems(&at, recipe, docker),
+        Platform::K3s(k3s) => k3s::problems(&at, recipe, k3s),
     }
 }
