@@ -14,6 +14,7 @@ use crate::disk::layout::{self, Content, Layout, MIB, Part};
 use crate::lock::Lock;
 use crate::progress;
 use crate::recipe::artifact::{is_url, of_image};
+use crate::recipe::platform::of_snap;
 use crate::recipe::{self, Loaded};
 use crate::store::Store;
 
@@ -127,8 +128,10 @@ pub fn fits(recipe: &Loaded, lock: &Lock) -> Result<(), Error> {
 /// What goes into the root file system, and the disk that has room for it.
 fn sizes(recipe: &Loaded, lock: &Lock) -> Result<(Vec<Image>, Root, Layout), Error> {
     let images = images(recipe, lock);
-    let platform = recipe.recipe.platform.artifacts();
-    let laid = lock.artifacts.iter().filter(|pin| platform.iter().any(|named| named.name == pin.name));
+    let platform = &recipe.recipe.platform;
+    let own: Vec<String> = platform.artifacts().into_iter().map(|named| named.name).collect();
+    let stored: Vec<String> = platform.stored_snaps().map(of_snap).collect();
+    let laid = lock.artifacts.iter().filter(|pin| own.contains(&pin.name) || stored.contains(&pin.name));
     let root = Root {
         packages: lock.system.packages.len(),
         installed_bytes: lock.system.installed_size(),

@@ -77,6 +77,11 @@ pub enum Platform {
         /// What its pods are given of the site configuration.
         secrets: Vec<ClusterSecret>,
     },
+    /// microk8s, from snaps that snapd installs.
+    Microk8s {
+        /// The revision of its snap.
+        revision: u64,
+    },
 }
 
 /// What a machine is in a cluster.
@@ -123,6 +128,7 @@ impl Platform {
         match self {
             Self::Docker { .. } => "docker",
             Self::K3s { .. } => "k3s",
+            Self::Microk8s { .. } => "microk8s",
         }
     }
 }

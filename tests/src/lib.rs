@@ -11,6 +11,8 @@ pub mod mirror;
 pub mod ntp;
 pub mod rpm_distribution;
 pub mod site;
+pub mod snap_authority;
+pub mod snap_store;
 pub mod tree;
 pub mod ubuntu_archive;
 pub mod write_log;

@@ -31,6 +31,8 @@ pub struct Request {
     pub path: String,
     /// The offset that was asked for, if any was.
     pub from: Option<u64>,
+    /// The lines of its header, in lower case.
+    pub headers: Vec<String>,
     /// Which fault was applied.
     pub fault: Option<Fault>,
     /// The client's end of the connection, by which kept-alive connections can be told.
@@ -132,9 +134,11 @@ fn converse(stream: &TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let peer = stream.peer_addr()?;
     let mut reader = BufReader::new(stream);
-    while let Some((path, from)) = read_request(&mut reader)? {
+    while let Some((path, headers)) = read_request(&mut reader)? {
         let fault = state.take_fault(&path);
-        let request = Request { path: path.clone(), from, fault, peer };
+        let range = headers.iter().find_map(|header| header.strip_prefix("range: bytes="));
+        let from = range.and_then(|range| range.trim_end_matches('-').parse().ok());
+        let request = Request { path: path.clone(), from, headers, fault, peer };
         state.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         if !answer(stream, state, &path, from, fault)? {
             break;
@@ -151,7 +155,9 @@ impl State {
         Some(rule.fault)
     }
 
+    /// The file that `path` names; what follows a `?` names nothing.
     fn file(&self, path: &str) -> Option<std::fs::File> {
+        let path = path.split('?').next().unwrap_or(path);
         if path.split('/').any(|part| part == "..") {
             return None;
         }
@@ -175,23 +181,20 @@ impl State {
     }
 }
 
-/// Path and offset of the next request; none where the client closed the connection.
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, Option<u64>)>> {
+/// Path and header of the next request; none where the client closed the connection.
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, Vec<String>)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let path = line.split(' ').nth(1).unwrap_or("/").to_owned();
-    let mut from = None;
+    let mut headers = Vec::new();
     loop {
         let mut header = String::new();
         if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
-            return Ok(Some((path, from)));
+            return Ok(Some((path, headers)));
         }
-        let header = header.to_ascii_lowercase();
-        if let Some(range) = header.strip_prefix("range: bytes=") {
-            from = range.trim().trim_end_matches('-').parse().ok();
-        }
+        headers.push(header.trim().to_ascii_lowercase());
     }
 }
 

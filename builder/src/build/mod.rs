@@ -225,5 +225,8 @@ fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -
         .artifacts
         .iter()
         .fold(print, |print, pin| print.field("artifact", &pin.name).field("content", &pin.sha256));
+    if let Some(snaps) = &lock.snaps {
+        print = print.field("assertions", &snaps.assertions);
+    }
     Ok(lock.tools.iter().fold(print, |print, package| print.field("tool", &package.sha256)).finish())
 }

@@ -18,6 +18,7 @@ use crate::lock::Lock;
 use crate::parallel::joined;
 use crate::platform::docker::{self, Prepared, Project};
 use crate::platform::k3s;
+use crate::platform::microk8s;
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::recipe::base::Family;
@@ -131,7 +132,7 @@ fn lay_platform(
     root: &Path,
     images: &[Prepared],
 ) -> anyhow::Result<appliance::Platform> {
-    let Ingredients { loaded, files, .. } = ingredients;
+    let Ingredients { loaded, lock, files, .. } = ingredients;
     match &loaded.recipe.platform {
         Platform::Docker(_) => {
             let projects = loaded.projects().into_iter().map(|(name, folder)| Project { name, folder });
@@ -139,6 +140,10 @@ fn lay_platform(
             Ok(docker::add(root, images, &projects.collect::<Vec<_>>(), &given)?)
         }
         Platform::K3s(k3s) => Ok(k3s::Layout { root, k3s, folder: &loaded.folder, files, images }.add()?),
+        Platform::Microk8s(microk8s) => {
+            let locked = lock.snaps.as_ref().context("the lock has no snaps")?;
+            Ok(microk8s::add(root, microk8s, &locked.seed(loaded, microk8s, files)?, images)?)
+        }
     }
 }
 
@@ -233,7 +238,7 @@ fn prepare_images(
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let (released, stages) = (lock.system.released, Stages::open(cache)?);
     let kitchen = Kitchen { loaded, released, larder, files, folder: &folder, stages: &stages, progress };
-    // Docker runs the probe when it is accepted; k3s is asked for its node.
+    // Docker runs the probe when it is accepted; the others are asked for their nodes.
     let probe = matches!(loaded.recipe.platform, Platform::Docker(_)).then_some(*checks);
     Ok(kitchen.prepare(probe, &lock.images)?)
 }

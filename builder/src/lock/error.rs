@@ -9,6 +9,7 @@ use crate::archive;
 use crate::artifact;
 use crate::recipe;
 use crate::recipe::identity::Unreadable;
+use crate::snap;
 use crate::{stage, store, tools};
 
 /// What this room's functions return.
@@ -43,6 +44,9 @@ pub enum Error {
     /// A file that goes into the image whole is not the right one, or not to be had.
     #[error(transparent)]
     Artifact(#[from] artifact::Error),
+    /// A snap is not to be had, or not to be believed.
+    #[error(transparent)]
+    Snap(#[from] snap::Error),
     /// The lock's text is not that of a lock.
     #[error(
         "{message}\n  hint: a lock is not written by hand; bring it back from version control, or remove it and run `firstlight lock`"
@@ -101,6 +105,7 @@ impl Error {
         match self {
             Self::Missing { .. } | Self::Stale { .. } | Self::Malformed { .. } => true,
             Self::Artifact(error) => error.is_input(),
+            Self::Snap(error) => error.is_input(),
             _ => false,
         }
     }

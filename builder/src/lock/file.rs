@@ -20,8 +20,10 @@ use super::inputs::{self, Inputs};
 use crate::archive::{Package, Solution};
 use crate::artifact::{self, Pin};
 use crate::recipe::Loaded;
+use crate::recipe::artifact::is_url;
+use crate::recipe::platform::of_snap;
 use crate::recipe::schema::ContainerImage;
-use crate::store;
+use crate::{snap, store};
 
 /// Changes when what is written would be read otherwise.
 const VERSION: u32 = 1;
@@ -62,6 +64,8 @@ struct File {
     index: Vec<Index>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     artifact: Vec<Pin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    snaps: Option<snap::Locked>,
     set: Vec<Set>,
     package: Vec<Entry>,
 }
@@ -129,6 +133,7 @@ fn text(recipe: &Loaded, lock: &Lock) -> String {
         inputs: lock.inputs.clone(),
         index: lock.indices.clone(),
         artifact: lock.artifacts.clone(),
+        snaps: lock.snaps.clone(),
         set: sets,
         package: all.into_values().map(|package| Entry::new(recipe, package)).collect(),
     };
@@ -255,6 +260,7 @@ impl File {
             inputs,
             indices: self.index.clone(),
             artifacts: self.artifact.clone(),
+            snaps: self.snaps.clone(),
             tools: solution(TOOLS)?,
             system: solved(SYSTEM)?,
             images: images.collect::<std::result::Result<_, String>>()?,
@@ -263,14 +269,22 @@ impl File {
 
     /// Whether the lock pins exactly the artifacts of the recipe.
     fn pins(&self, recipe: &Loaded) -> std::result::Result<(), String> {
-        for named in recipe.recipe.artifacts() {
+        let recipe = &recipe.recipe;
+        let named = recipe.artifacts();
+        let stored: Vec<String> = recipe.platform.stored_snaps().map(of_snap).collect();
+        for named in &named {
             let fits = |pin: &&Pin| pin.name == named.name && pin.from == named.artifact.from;
             let pin = self.artifact.iter().find(fits).ok_or_else(|| format!("it has no artifact `{}`", named.name))?;
             if !store::is_digest(&pin.sha256) {
                 return Err(format!("{}: `{}` is not a SHA-256 digest", pin.name, pin.sha256));
             }
         }
-        match self.artifact.len().cmp(&recipe.recipe.artifacts().len()) {
+        if let Some(name) =
+            stored.iter().find(|name| !self.artifact.iter().any(|pin| pin.name == **name && is_url(&pin.from)))
+        {
+            return Err(format!("it has no artifact `{name}`"));
+        }
+        match self.artifact.len().cmp(&(named.len() + stored.len())) {
             std::cmp::Ordering::Greater => Err("it has artifacts that the recipe does not name".to_owned()),
             _ => Ok(()),
         }

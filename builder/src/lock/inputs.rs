@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::error::Result;
+use crate::recipe::platform::Platform;
 use crate::recipe::{Fingerprint, Loaded};
 
 /// `recipe.KEY` or `base.KEY`, and the SHA-256 of its value.
@@ -37,6 +38,10 @@ pub fn of(recipe: &Loaded) -> Result<Inputs> {
     values.extend(made.map(|image| (format!("recipe.images.{}.packages", image.name), json!(image.packages))));
     let artifacts = own.artifacts();
     values.extend(artifacts.iter().map(|one| (format!("recipe.{}", one.at), json!((&one.name, one.artifact)))));
+    if let Platform::Microk8s(microk8s) = &own.platform {
+        values.push(("recipe.platform.snaps".to_owned(), json!(microk8s.snaps)));
+        values.push(("recipe.platform.store".to_owned(), json!(microk8s.store)));
+    }
     let new = || Fingerprint::new("firstlight lock 1");
     let mut inputs: Inputs =
         values.into_iter().map(|(name, value)| (name, new().json("value", &value).finish())).collect();
@@ -44,6 +49,11 @@ pub fn of(recipe: &Loaded) -> Result<Inputs> {
     for (index, keyring) in recipe.keyrings() {
         let name = format!("base.sources.{}.keyring", base.sources[index].archive);
         inputs.insert(name, new().file("keyring", &keyring)?.finish());
+    }
+    if let Platform::Microk8s(microk8s) = &own.platform {
+        for (at, path) in microk8s.files() {
+            inputs.insert(format!("recipe.{at}"), new().file("file", &recipe.folder.join(path))?.finish());
+        }
     }
     for source in base.sources.iter().filter(|source| source.signed) {
         inputs.insert(format!("base.sources.{}.signed", source.archive), new().json("signed", &true).finish());

@@ -12,6 +12,7 @@ use crate::archive::{self, Archive, Larder, Mirrors, Opening, Trust, Wanted};
 use crate::artifact;
 use crate::progress::Progress;
 use crate::recipe::Loaded;
+use crate::snap;
 use crate::stage::Stages;
 use crate::store::Store;
 use crate::tools;
@@ -37,7 +38,10 @@ pub struct Workshop<'a> {
 pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<Lock> {
     let Workshop { mirrors, store, cache, progress } = *workshop;
     // First: whoever must bring another file should not wait for the archive.
-    let artifacts = artifact::pin(recipe, store, progress)?;
+    let mut artifacts = artifact::pin(recipe, store, progress)?;
+    let locking = snap::Locking { recipe, pins: &artifacts, store, progress, now };
+    let (snaps, pins) = locking.lock()?.unzip();
+    artifacts.extend(pins.into_iter().flatten());
     let trust = Trust::read(&recipe.base, &recipe.base_path)?;
     let archive = Archive::open(&Opening { base: &recipe.base, trust: &trust, mirrors, store, progress, now })?;
     for stale in archive::stale(&archive, &recipe.base, now) {
@@ -63,6 +67,7 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
         inputs: inputs::of(recipe)?,
         indices: indices(recipe, &archive),
         artifacts,
+        snaps,
         tools,
         system,
         images,

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use crate::archive::{Package, Solution};
 use crate::artifact::Pin;
 use crate::recipe::Loaded;
+use crate::snap;
 pub use diff::{Diff, diff};
 pub use error::{Error, Result};
 pub use file::{Index, peek, read, write};
@@ -34,8 +35,10 @@ pub struct Lock {
     pub inputs: inputs::Inputs,
     /// The indices that the packages were chosen from.
     pub indices: Vec<Index>,
-    /// Files that go into the image whole, in the recipe's order.
+    /// Files that go into the image whole, in the recipe's order, and after them the snaps that came from a store.
     pub artifacts: Vec<Pin>,
+    /// The snaps of a platform that is made of snaps.
+    pub snaps: Option<snap::Locked>,
     /// The packages of the tools root, by name.
     pub tools: Vec<Package>,
     /// The packages of the root file system, in the order in which apt would unpack them.

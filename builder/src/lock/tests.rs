@@ -80,6 +80,7 @@ fn lock(recipe: &Loaded) -> Lock {
             sha256: DIGEST.to_owned(),
         }],
         artifacts: pins(recipe),
+        snaps: None,
         tools: vec![package("bash", "5"), package("dpkg", "1")],
         // Not in the order of their names: apt's order is the order of unpacking.
         system: solution(&[package("udev", "2"), Package { essential: true, ..package("bash", "6") }]),

@@ -3,3 +3,4 @@
 pub mod container;
 pub mod docker;
 pub mod k3s;
+pub mod microk8s;

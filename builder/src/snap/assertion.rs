@@ -196,6 +196,11 @@ impl Assertion {
         std::iter::once(self.kind()).chain(values).collect::<Vec<_>>().join(" ")
     }
 
+    /// Whether it is of this type, with the primary key `key` (of one header).
+    pub(super) fn is(&self, kind: &str, key: &str) -> bool {
+        self.name() == format!("{kind} {key}")
+    }
+
     /// As text, to be written to a file.
     #[must_use]
     pub fn text(&self) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::store;
+use crate::{artifact, store};
 
 /// What this room's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -90,6 +90,9 @@ pub enum Error {
     /// The store can't be reached.
     #[error(transparent)]
     Network(#[from] store::Error),
+    /// The file of a snap is not there.
+    #[error(transparent)]
+    Artifact(#[from] artifact::Error),
     /// A file could not be read or written.
     #[error("{doing} {}: {source}", path.display())]
     Io {
@@ -106,6 +109,16 @@ impl Error {
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
+    }
+
+    /// Whether it is the user's to mend.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::Io { .. } => false,
+            Self::Artifact(error) => error.is_input(),
+            _ => true,
+        }
     }
 
     pub(super) fn malformed(origin: &str, reason: impl Into<String>) -> Self {

@@ -9,9 +9,12 @@ use backhand::{FilesystemWriter, NodeHeader};
 
 #[path = "../../../tests/src/snap_authority.rs"]
 #[allow(dead_code)]
-pub mod authority;
+pub mod snap_authority;
+#[path = "../../../tests/src/snap_store.rs"]
+pub mod snap_store;
 
-use authority::Authority;
+pub use snap_authority as authority;
+use snap_authority::Authority;
 
 /// One root of trust for all tests: keys take their time.
 pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::generate);

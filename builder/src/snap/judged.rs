@@ -229,16 +229,11 @@ impl Judged {
         self.added.values().find(fits)
     }
 
-    /// Whether this key is known.
+    /// What must be believed before `one` can be, and is not yet: types and primary keys.
     #[must_use]
-    pub fn knows_key(&self, id: &str) -> bool {
-        self.keys.contains_key(id)
-    }
-
-    /// Whether this account is known.
-    #[must_use]
-    pub fn knows_account(&self, id: &str) -> bool {
-        self.accounts.iter().any(|known| known == id)
+    pub fn prerequisites(&self, one: &Assertion) -> Vec<(&'static str, String)> {
+        let key = (!self.keys.contains_key(one.signer())).then(|| ("account-key", one.signer().to_owned()));
+        key.into_iter().chain(self.subjects(one).into_iter().map(|account| ("account", account))).collect()
     }
 
     /// What was added to the roots, by type and primary key.

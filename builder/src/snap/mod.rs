@@ -12,14 +12,18 @@ mod error;
 mod fixture;
 mod judged;
 mod key;
+mod locked;
 mod seed;
+mod store;
 
 pub use assertion::{Assertion, Value, stream};
 pub use container::{Kind, Metadata, digest};
 pub use error::{Error, Result};
 pub use judged::Judged;
 pub use key::PublicKey;
+pub use locked::{Locked, LockedSnap, Locking};
 pub use seed::{FOLDER, Seed, Seeded, Snap};
+pub use store::{Release, SnapStore};
 
 /// Canonical's account and its root key, as every snapd has them compiled in.
 pub const CANONICAL: &str = include_str!("canonical.assert");

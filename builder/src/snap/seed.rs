@@ -104,6 +104,12 @@ impl Seed {
         }
     }
 
+    /// The assertions that make snapd believe it.
+    #[must_use]
+    pub fn assertions(&self) -> &[Assertion] {
+        &self.assertions
+    }
+
     /// Its snaps, in the order in which they are installed.
     #[must_use]
     pub fn snaps(&self) -> &[Seeded] {

@@ -132,11 +132,18 @@ pub(super) fn range_start(response: &Response<Body>) -> Option<u64> {
 }
 
 /// Fetches a small file into memory.
-pub(super) fn get(agent: &Agent, network: &Network, label: &str, url: &str, limit: u64) -> Result<Answer> {
+pub(super) fn get(
+    agent: &Agent,
+    network: &Network,
+    label: &str,
+    url: &str,
+    limit: u64,
+    headers: &[(&str, &str)],
+) -> Result<Answer> {
     let mut rounds = 0;
     let failure = loop {
         rounds += 1;
-        match try_get(agent, url, limit) {
+        match try_get(agent, url, limit, headers) {
             Ok(answer) => return Ok(answer),
             Err(failure @ Failure::Lasting(_)) => break failure,
             Err(failure) if rounds >= network.rounds => break failure,
@@ -146,8 +153,9 @@ pub(super) fn get(agent: &Agent, network: &Network, label: &str, url: &str, limi
     Err(Error::Unavailable { label: label.to_owned(), attempts: vec![(url.to_owned(), failure.reason())] })
 }
 
-fn try_get(agent: &Agent, url: &str, limit: u64) -> std::result::Result<Answer, Failure> {
-    let response = agent.get(url).call().map_err(|error| judge(&error))?;
+fn try_get(agent: &Agent, url: &str, limit: u64, headers: &[(&str, &str)]) -> std::result::Result<Answer, Failure> {
+    let request = headers.iter().fold(agent.get(url), |request, (name, value)| request.header(*name, *value));
+    let response = request.call().map_err(|error| judge(&error))?;
     match response.status() {
         StatusCode::OK => {}
         status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => return Ok(Answer::Absent(status.to_string())),

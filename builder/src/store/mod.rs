@@ -230,8 +230,16 @@ impl Store {
     /// # Errors
     /// It can't be had from this URL.
     pub fn get(&self, label: &str, url: &str, limit: u64) -> Result<Answer> {
+        self.ask(label, url, limit, &[])
+    }
+
+    /// As [`get`](Self::get), with these headers in the request: their names and values.
+    ///
+    /// # Errors
+    /// It can't be had from this URL.
+    pub fn ask(&self, label: &str, url: &str, limit: u64, headers: &[(&str, &str)]) -> Result<Answer> {
         self.online(label)?;
-        http::get(&self.agent, &self.network, label, url, limit)
+        http::get(&self.agent, &self.network, label, url, limit, headers)
     }
 
     fn online(&self, label: &str) -> Result<()> {

@@ -23,7 +23,7 @@ pub const CHECKS: &[Check] = &[
         title: "Units of the platform",
         phases: AFTER_START,
         after: &[],
-        documentation: "docker.service and the unit of each compose project, or the unit of k3s, are active, as systemd \
+        documentation: "docker.service and the unit of each compose project, or the unit of k3s, or snapd and the unit that waits for microk8s, are active, as systemd \
             says. Fails where one is not, with the state that it is in.",
         applies: |_| true,
         run: units,
@@ -34,7 +34,7 @@ pub const CHECKS: &[Check] = &[
         phases: AFTER_START,
         after: &[],
         documentation: "Asks Docker Engine itself and Compose for their versions. Fails where Compose is older than \
-            1.27, the first that reads the Compose specification. Of k3s: it is the release that the recipe names.",
+            1.27, the first that reads the Compose specification. Of k3s: it is the release that the recipe names; of microk8s: the snap is of the revision that was locked.",
         applies: |_| true,
         run: versions,
     },
@@ -58,6 +58,7 @@ fn units(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
             std::iter::once("docker.service".to_owned()).chain(projects).collect::<Vec<_>>()
         }
         Platform::K3s { .. } => vec![k3s::unit(k3s::role(context.machine)).to_owned()],
+        Platform::Microk8s { .. } => ["snapd.service", "firstlight-microk8s.service"].map(str::to_owned).to_vec(),
     };
     let mut arguments = vec!["show", "--property=Id,ActiveState,SubState,Result"];
     arguments.extend(names.iter().map(String::as_str));
@@ -97,6 +98,9 @@ fn words(active: &str, sub: &str, result: &str) -> String {
 fn versions(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     if let Platform::K3s { version, .. } = &context.appliance.platform {
         return Ok(vec![super::k3s::version(version)]);
+    }
+    if let Platform::Microk8s { revision } = context.appliance.platform {
+        return Ok(vec![super::microk8s::revision(context.machine, revision)]);
     }
     let engine = ask(&["version", "--format", "{{.Server.Version}}"]);
     let compose = ask(&["compose", "version", "--short"]);

@@ -18,11 +18,11 @@ pub const CHECKS: &[Check] = &[Check {
     after: &["platform.versions", "platform.units"],
     documentation: "Asks Docker for each container of each compose project. One must run, and not have been started anew \
         within the last minute; or have ended with status 0, as one does that only prepares. Fails where one ended otherwise, \
-        is started again and again, or is unhealthy by its own health check, and where a project has no container. Of k3s it \
-        asks the server for each pod: all its containers are ready, or it has ended well.",
+        is started again and again, or is unhealthy by its own health check, and where a project has no container. Of k3s and \
+        microk8s it asks the server for each pod: all its containers are ready, or it has ended well.",
     applies: |appliance| match &appliance.platform {
         Platform::Docker { projects, .. } => !projects.is_empty(),
-        Platform::K3s { .. } => true,
+        Platform::K3s { .. } | Platform::Microk8s { .. } => true,
     },
     run: containers,
 }];
@@ -38,7 +38,7 @@ const FORMAT: &str = "{{.Name}}\t{{.State.Status}}\t{{.State.ExitCode}}\t{{.Rest
 fn containers(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     match &context.appliance.platform {
         Platform::Docker { projects, .. } => composed(context, projects),
-        Platform::K3s { .. } => k3s::pods(context),
+        Platform::K3s { .. } | Platform::Microk8s { .. } => k3s::pods(context),
     }
 }
 

@@ -1,4 +1,5 @@
-//! k3s: its release, its node, its pods. The cluster is asked by k3s's own client, as its documentation has it.
+//! Kubernetes, of k3s or of microk8s: its release, its node, its pods. The cluster is asked by the platform's own client, as its
+//! documentation has it.
 
 use std::time::Duration;
 
@@ -15,16 +16,38 @@ pub const CHECKS: &[Check] = &[Check {
     title: "Node of the cluster",
     phases: &[Phase::Acceptance],
     after: &["platform.versions", "platform.units"],
-    documentation: "Asks the server of k3s, on this machine, for the nodes of its cluster. Fails where this machine's own is not \
+    documentation: "Asks the server of k3s or microk8s, on this machine, for the nodes of its cluster. Fails where this machine's own is not \
         there or not Ready, with the reason that Kubernetes gives; another machine's that is not Ready warns. A machine that is \
         an agent has no such server to ask.",
-    applies: |appliance| matches!(appliance.platform, Platform::K3s { .. }),
+    applies: |appliance| matches!(appliance.platform, Platform::K3s { .. } | Platform::Microk8s { .. }),
     run: nodes,
 }];
 
 const PROGRAM: &str = "/usr/local/bin/k3s";
 const BRIEF: Duration = Duration::from_secs(30);
 const LOGS: &str = "journalctl -b -u k3s -u k3s-agent";
+
+/// Who is asked for the cluster, and how a person asks.
+#[derive(Clone, Copy)]
+struct Client {
+    program: &'static str,
+    /// What an admin types.
+    command: &'static str,
+    logs: &'static str,
+}
+
+impl Client {
+    fn of(platform: &Platform) -> Self {
+        match platform {
+            Platform::Microk8s { .. } => Self {
+                program: "/snap/bin/microk8s",
+                command: "sudo microk8s kubectl",
+                logs: "journalctl -b -u snapd -u 'snap.microk8s.*'",
+            },
+            _ => Self { program: PROGRAM, command: "sudo k3s kubectl", logs: LOGS },
+        }
+    }
+}
 
 /// Whether the program is the release `wanted`.
 pub(super) fn version(wanted: &str) -> Finding {
@@ -47,18 +70,18 @@ fn judge_version(told: &str, wanted: &str, required: String) -> Finding {
     }
 }
 
-fn ask(what: &[&str]) -> Result<Vec<Value>, CouldNotRun> {
+fn ask(client: Client, what: &[&str]) -> Result<Vec<Value>, CouldNotRun> {
     let arguments = [&["kubectl", "get"], what, &["--output", "json"]].concat();
-    let told = command::run(PROGRAM, &arguments, BRIEF).map_err(|error| CouldNotRun::new(error.brief(), LOGS))?;
-    items(&told)
+    let told = command::run(client.program, &arguments, BRIEF);
+    items(client, &told.map_err(|error| CouldNotRun::new(error.brief(), client.logs))?)
 }
 
-fn items(told: &str) -> Result<Vec<Value>, CouldNotRun> {
+fn items(client: Client, told: &str) -> Result<Vec<Value>, CouldNotRun> {
     let list: Option<Value> = serde_json::from_str(told).ok();
     let items = list.and_then(|mut list| list.get_mut("items").map(Value::take));
     match items {
         Some(Value::Array(items)) => Ok(items),
-        _ => Err(CouldNotRun::new("kubectl answered with no list of Kubernetes's", LOGS)),
+        _ => Err(CouldNotRun::new("kubectl answered with no list of Kubernetes's", client.logs)),
     }
 }
 
@@ -66,17 +89,19 @@ fn nodes(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     if k3s::role(context.machine) == ClusterRole::Agent {
         return Ok(vec![Finding::not_applicable("this machine is an agent: its server knows of its node")]);
     }
-    Ok(judge_nodes(&ask(&["nodes"])?, &crate::facts::host::name(context.machine)))
+    let client = Client::of(&context.appliance.platform);
+    Ok(judge_nodes(client, &ask(client, &["nodes"])?, &crate::facts::host::name(context.machine)))
 }
 
 /// The findings for `nodes`, of which the one called as this host, in lower case as Kubernetes has it, is this machine.
-fn judge_nodes(nodes: &[Value], host: &str) -> Vec<Finding> {
+fn judge_nodes(client: Client, nodes: &[Value], host: &str) -> Vec<Finding> {
     const REQUIRED: &str = "Ready";
     let name = |node: &Value| node["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let own = host.to_lowercase();
     let mut found = Vec::new();
     if !nodes.iter().any(|node| name(node) == own) {
-        found.push(Finding::fail("the server does not know this machine as a node", REQUIRED, LOGS).about(own.clone()));
+        let told = "the server does not know this machine as a node";
+        found.push(Finding::fail(told, REQUIRED, client.logs).about(own.clone()));
     }
     for node in nodes {
         let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -87,7 +112,7 @@ fn judge_nodes(nodes: &[Value], host: &str) -> Vec<Finding> {
             other => {
                 let why = other.and_then(|condition| condition["message"].as_str()).unwrap_or("its state is not known");
                 let told = format!("not Ready: {}", brief(why));
-                let remedy = format!("sudo k3s kubectl describe node {name}; {LOGS}");
+                let remedy = format!("{} describe node {name}; {}", client.command, client.logs);
                 if name == own { Finding::fail(told, REQUIRED, remedy) } else { Finding::warn(told, REQUIRED, remedy) }
             }
         };
@@ -106,17 +131,18 @@ pub(super) fn pods(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     if k3s::role(context.machine) == ClusterRole::Agent {
         return Ok(vec![Finding::not_applicable("this machine is an agent: its server knows of its pods")]);
     }
-    let pods = ask(&["pods", "--all-namespaces"])?;
+    let client = Client::of(&context.appliance.platform);
+    let pods = ask(client, &["pods", "--all-namespaces"])?;
     if pods.is_empty() {
-        let remedy = "sudo k3s kubectl get events --all-namespaces";
+        let remedy = format!("{} get events --all-namespaces", client.command);
         return Ok(vec![Finding::fail("no pod", REQUIRED, remedy)]);
     }
-    Ok(pods.iter().map(judge_pod).collect())
+    Ok(pods.iter().map(|pod| judge_pod(client, pod)).collect())
 }
 
 const REQUIRED: &str = "running and ready, or ended with status 0";
 
-fn judge_pod(pod: &Value) -> Finding {
+fn judge_pod(client: Client, pod: &Value) -> Finding {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
     let status = &pod["status"];
@@ -134,7 +160,7 @@ fn judge_pod(pod: &Value) -> Finding {
     let finding = match wrong {
         None => Finding::pass("running", REQUIRED),
         Some(wrong) => {
-            let remedy = format!("sudo k3s kubectl --namespace {namespace} describe pod {name}");
+            let remedy = format!("{} --namespace {namespace} describe pod {name}", client.command);
             Finding::fail(brief(&wrong), REQUIRED, remedy)
         }
     };
@@ -181,6 +207,8 @@ mod tests {
     use crate::check::State;
     use serde_json::json;
 
+    const CLIENT: Client = Client { program: PROGRAM, command: "sudo k3s kubectl", logs: LOGS };
+
     #[test]
     fn the_release_must_be_the_recipes() {
         let told = "k3s version v1.33.1+k3s1 (99d91538)\ngo version go1.24.2\n";
@@ -197,13 +225,14 @@ mod tests {
 
     #[test]
     fn this_machines_node_must_be_there_and_ready_and_anothers_warns() {
-        let states = |nodes: &[Value]| judge_nodes(nodes, "Rack7").iter().map(|one| one.state).collect::<Vec<_>>();
+        let states =
+            |nodes: &[Value]| judge_nodes(CLIENT, nodes, "Rack7").iter().map(|one| one.state).collect::<Vec<_>>();
         assert_eq!(states(&[node("rack7", "True")]), [State::Pass]);
         assert_eq!(states(&[node("rack7", "False")]), [State::Fail]);
         assert_eq!(states(&[node("rack7", "True"), node("rack8", "Unknown")]), [State::Pass, State::Warn]);
         assert_eq!(states(&[node("rack8", "True")]), [State::Fail, State::Pass]);
         assert_eq!(states(&[json!({ "metadata": { "name": "rack7" } })]), [State::Fail]);
-        let told = &judge_nodes(&[node("rack7", "False")], "rack7")[0];
+        let told = &judge_nodes(CLIENT, &[node("rack7", "False")], "rack7")[0];
         assert_eq!(told.observed, "not Ready: container runtime network not ready");
     }
 
@@ -214,7 +243,7 @@ mod tests {
             for (key, value) in status.as_object().cloned().unwrap_or_default() {
                 pod["status"][key] = value;
             }
-            judge_pod(&pod)
+            judge_pod(CLIENT, &pod)
         };
         let container = |ready: bool, restarts: u32, state: Value| json!({ "containerStatuses": [{ "name": "c", "ready": ready, "restartCount": restarts, "state": state }] });
         let running = json!({ "running": { "startedAt": "2026-11-21T12:00:00Z" } });
@@ -251,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_list_is_not_taken_for_an_empty_one() {
-        assert!(items("{\"kind\":\"Status\"}").is_err() && items("Error").is_err());
-        assert_eq!(items("{\"items\":[]}").unwrap(), Vec::<Value>::new());
+        assert!(items(CLIENT, "{\"kind\":\"Status\"}").is_err() && items(CLIENT, "Error").is_err());
+        assert_eq!(items(CLIENT, "{\"items\":[]}").unwrap(), Vec::<Value>::new());
     }
 }

@@ -14,6 +14,7 @@ pub mod firewall;
 pub mod firmware;
 pub mod k3s;
 pub mod memory;
+mod microk8s;
 pub mod network;
 pub mod os;
 pub mod ports;

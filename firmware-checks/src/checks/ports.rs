@@ -183,6 +183,10 @@ fn start(appliance: &Appliance, port: &Port) -> String {
         (Owner::Platform, Platform::K3s { .. }) => {
             "see what became of its pods: sudo k3s kubectl get pods --all-namespaces; journalctl -b -u k3s".to_owned()
         }
+        (Owner::Platform, Platform::Microk8s { .. }) => {
+            "see what became of its pods: sudo microk8s kubectl get pods --all-namespaces; sudo microk8s inspect"
+                .to_owned()
+        }
     }
 }
 

@@ -53,7 +53,7 @@ impl Link {
 
 /// Names, or beginnings that end in `*`, of interfaces that lead to containers, to the machine itself, or to the
 /// firewall's own probe.
-const INNER: &[&str] = &["lo", "docker0", "br-*", "veth*", "cni*", "cali*", "flannel*", "fl-probe*"];
+const INNER: &[&str] = &["lo", "docker0", "br-*", "veth*", "cni*", "cali*", "flannel*", "vxlan.calico", "fl-probe*"];
 
 /// Whether the interface leads to containers or to the machine itself, and not to the outside.
 #[must_use]

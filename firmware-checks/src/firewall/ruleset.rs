@@ -22,6 +22,7 @@ pub fn container_interfaces(platform: &Platform) -> &'static [&'static str] {
     match platform {
         Platform::Docker { .. } => &["docker0", "br-*"],
         Platform::K3s { .. } => &["cni0", "flannel*"],
+        Platform::Microk8s { .. } => &["cali*", "vxlan.calico"],
     }
 }
 
@@ -32,6 +33,10 @@ pub fn container_networks(platform: &Platform) -> Vec<Network> {
         Platform::Docker { .. } => Vec::new(),
         Platform::K3s { pods, services, .. } => {
             pods.iter().chain(services).filter_map(|text| network::parse(text)).collect()
+        }
+        // Of its pods and of its services, as its snap has them (args/cni-network, args/kube-apiserver).
+        Platform::Microk8s { .. } => {
+            ["10.1.0.0/16", "10.152.183.0/24"].into_iter().filter_map(network::parse).collect()
         }
     }
 }

@@ -53,6 +53,9 @@ impl RpmDistribution {
             fs::copy(self.key(vendor), into.join(&to))?;
             replace(file, &to)?;
         }
+        // EPEL's snapd is not among its packages.
+        replace("microk8s = [\"snapd\"]\n", "")?;
+        replace("[overlays]\nmicrok8s = [\"snap-link\"]\n", "")?;
         replace("family = \"rpm\"\n", "family = \"rpm\"\nkernel_parameters = [\"security=selinux\"]\n")?;
         let path = into.join(BASE);
         fs::write(&path, text)?;

@@ -1,4 +1,5 @@
-//! The Debian packages that the archive is made of: those of the hello recipe on Debian 13, with netplan and Ubuntu's keyring.
+//! The Debian packages that the archive is made of: those of the hello recipe on Debian 13, with netplan, snapd and
+//! Ubuntu's keyring.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ use firstlight::{lock, recipe};
 
 use crate::image;
 
-/// What Ubuntu's images have besides.
-const BESIDES: [&str; 2] = ["netplan.io", "ubuntu-keyring"];
+/// What Ubuntu's images have besides, and what other platforms take.
+const BESIDES: [&str; 3] = ["netplan.io", "snapd", "ubuntu-keyring"];
 
 /// Debian's packages, all of them in the store.
 pub struct Debian {

@@ -118,7 +118,7 @@ fn copy(from: &mut impl Read, hash: &mut Sha256) -> io::Result<()> {
 }
 
 /// The archive without the compression that its first bytes tell of.
-fn decompressed(path: &Path) -> io::Result<Box<dyn Read>> {
+pub fn decompressed(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut magic = [0; 6];
     let count = File::open(path)?.take(6).read(&mut magic)?;
     let file = BufReader::new(File::open(path)?);

@@ -7,7 +7,7 @@ mod writer;
 
 use crate::rootfs;
 
-pub use archive::{Contents, inspect};
+pub use archive::{Contents, decompressed, inspect};
 pub use layer::Layer;
 pub use writer::{Config, write};
 

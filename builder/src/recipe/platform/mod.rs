@@ -2,10 +2,12 @@
 
 mod docker;
 pub mod k3s;
+mod microk8s;
 
 pub use docker::{Docker, Engine};
 use firmware_checks::machine::given::Given;
 pub use k3s::K3s;
+pub use microk8s::{Addon, Microk8s, SeededSnap, Service, of_snap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ pub enum Platform {
     Docker(Docker),
     /// k3s: Kubernetes on one machine, or on several.
     K3s(Box<K3s>),
+    /// microk8s from snaps.
+    Microk8s(Box<Microk8s>),
 }
 
 impl Platform {
@@ -28,6 +32,7 @@ impl Platform {
         match self {
             Self::Docker(_) => "docker",
             Self::K3s(_) => "k3s",
+            Self::Microk8s(_) => "microk8s",
         }
     }
 
@@ -37,6 +42,7 @@ impl Platform {
         match self {
             Self::Docker(_) => Vec::new(),
             Self::K3s(k3s) => k3s.artifacts(),
+            Self::Microk8s(microk8s) => microk8s.artifacts().collect(),
         }
     }
 
@@ -46,6 +52,7 @@ impl Platform {
         match self {
             Self::Docker(_) => Vec::new(),
             Self::K3s(k3s) => k3s.files(),
+            Self::Microk8s(microk8s) => microk8s.files().map(|(_, path)| path).collect(),
         }
     }
 
@@ -64,7 +71,17 @@ impl Platform {
         match self {
             Self::Docker(docker) => Given { environment: docker.environment.clone(), secrets: docker.secrets.clone() },
             Self::K3s(_) => Given::default(),
+            Self::Microk8s(_) => Given::default(),
         }
+    }
+
+    /// The names of the snaps that come from a store.
+    pub fn stored_snaps(&self) -> impl Iterator<Item = &str> {
+        let snaps = match self {
+            Self::Microk8s(microk8s) => microk8s.snaps.as_slice(),
+            Self::Docker(_) | Self::K3s(_) => &[],
+        };
+        snaps.iter().filter(|snap| snap.file.is_none()).map(|snap| snap.name.as_str())
     }
 
     /// The compose folders; a platform without Compose has none.
@@ -73,6 +90,7 @@ impl Platform {
         match self {
             Self::Docker(docker) => &docker.compose,
             Self::K3s(_) => &[],
+            Self::Microk8s(_) => &[],
         }
     }
 }

@@ -44,6 +44,9 @@ pub fn problems(recipe: &Recipe, folder: &Path, share: &Share) -> Vec<Problem> {
         let at = at.key("charts");
         found.extend(values.filter_map(|(index, path)| file(at.item(index).key("values"), path, "file of values")));
     }
+    if let Platform::Microk8s(microk8s) = &recipe.platform {
+        found.extend(microk8s.files().filter_map(|(at, path)| missing(&at, folder, path, false, "file")));
+    }
     for Named { at, artifact, .. } in recipe.artifacts() {
         let kind = if at.last_key() == "archive" { "archive" } else { "file" };
         found.extend(artifact.path().and_then(|path| missing(&at.key("from"), folder, path, false, kind)));

@@ -2,6 +2,7 @@
 
 mod docker;
 mod k3s;
+mod microk8s;
 
 use firmware_checks::document::{KeyPath, Problem};
 
@@ -15,5 +16,6 @@ pub fn problems(recipe: &Recipe) -> Vec<Problem> {
     match &recipe.platform {
         Platform::Docker(docker) => docker::problems(&at, recipe, docker),
         Platform::K3s(k3s) => k3s::problems(&at, recipe, k3s),
+        Platform::Microk8s(microk8s) => microk8s::problems(&at, microk8s),
     }
 }
