@@ -171,7 +171,6 @@ fn snaps_that_cannot_be_believed_are_refused_when_locking() -> Result<()> {
 }
 
 #[test]
-#[ignore = "seen to an accepted platform, and not to its end yet"]
 fn kaapana_starts_behind_the_gate_and_a_machine_that_is_too_small_is_told_so() -> Result<()> {
     ntp::serve()?;
     let bench = Bench::new("microk8s")?;

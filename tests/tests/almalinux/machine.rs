@@ -31,7 +31,6 @@ const DENIED: &str =
     "sudo journalctl --boot --no-pager --output cat | grep -E 'avc: +denied|SELINUX_ERR' | sort --unique || true";
 
 #[test]
-#[ignore = "not seen to its end yet"]
 fn the_machine_enforces_from_its_first_boot_on_and_opens_the_gate() -> Result<()> {
     ntp::serve()?;
     let Built { bench, image: built } = bench::built()?;
@@ -122,7 +121,8 @@ fn every_label_is_the_policys(guest: &Guest) -> Result<()> {
 
 fn the_packages_are_as_they_came(guest: &Guest, locked: &BTreeMap<String, String>) -> Result<()> {
     let format = "%{NAME} %|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
-    let installed = guest.shell(&format!("sudo rpm --query --all --queryformat '{format}'"))?;
+    // Whoever is logged in may ask.
+    let installed = guest.shell(&format!("rpm --query --all --queryformat '{format}'"))?;
     let installed: BTreeSet<&str> = installed.lines().collect();
     let expected: Vec<String> = locked.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let expected: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
@@ -181,7 +181,10 @@ fn a_site_by_an_admins_word_keeps_the_labels(guest: &Guest) -> Result<()> {
 
 /// At a console, through programs of the distribution's that are confined. Who is locked out by that is this test.
 fn the_first_password_can_be_chosen(guest: &mut Guest) -> Result<()> {
-    guest.shell("sudo usermod --password '!' admin && sudo rm --recursive /home/admin/.ssh")?;
+    // A machine that is in order asks itself once a day.
+    guest.shell(
+        "sudo usermod --password '!' admin && sudo rm --recursive /home/admin/.ssh; sudo firmware-checks run >/dev/null || true",
+    )?;
     guest.wait_for("nobody can log in", SOON, |report| {
         verdict(report, "admin.login").is_ok_and(|login| login.state == State::Warn)
     })?;

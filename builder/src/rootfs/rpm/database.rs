@@ -2,13 +2,14 @@
 //! the clock, whatever `SOURCE_DATE_EPOCH` says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::archive::rpm_header::Header;
 use crate::archive::{Package, Solution};
 use crate::rootfs::Error;
-use crate::rootfs::tree::Tree;
+use crate::rootfs::tree::{Owner, Tree};
 use crate::sandbox::Sandbox;
 
 const INSTALLTIME: u32 = 1008;
@@ -37,7 +38,7 @@ impl Database<'_> {
             tree.remove(&path).map_err(Error::io("removing", &path))?;
         }
         let file = work.join("headers");
-        let written = std::fs::File::create_new(&file).and_then(|mut file| file.write_all(&settled));
+        let written = File::create_new(&file).and_then(|mut file| file.write_all(&settled));
         written.map_err(Error::io("writing", &file))?;
         let script = r#"exec rpmdb --root "$0" --importdb < /run/firstlight/headers"#;
         self.sandbox.clone().bind_ro(&file, "/run/firstlight/headers").run(&["sh", "-c", script, self.target])?;
@@ -52,18 +53,23 @@ impl Database<'_> {
     }
 
     /// Removes what programs that use the database leave beside it, once it is empty: sqlite's journal and its index, and
-    /// rpm's lock.
+    /// rpm's lock. Without them only who may write there could read a database that says that it has such a journal, so it no
+    /// longer says so: the first root who changes it makes them again.
     pub(super) fn close(&self, tree: &Tree) -> Result<(), Error> {
         for path in self.files(tree)? {
             let ends = |ending| path.as_os_str().as_encoded_bytes().ends_with(ending);
             if ends(b"-wal")
                 && tree.read(&path).map_err(Error::io("reading", &path))?.is_some_and(|text| !text.is_empty())
             {
-                let source = std::io::Error::other("it holds what should be in the database by now");
+                let source = io::Error::other("it holds what should be in the database by now");
                 return Err(Error::io("closing rpm's database by its journal", &path)(source));
             }
             if [b"-wal".as_slice(), b"-shm", b".rpm.lock"].into_iter().any(ends) {
                 tree.remove(&path).map_err(Error::io("removing", &path))?;
+            } else if ends(b".sqlite") {
+                let content = tree.read(&path).map_err(Error::io("reading", &path))?.unwrap_or_default();
+                let content = without_journal(content);
+                tree.write(&path, &content, 0o644, Owner::ROOT).map_err(Error::io("writing", &path))?;
             }
         }
         Ok(())
@@ -82,10 +88,21 @@ impl Database<'_> {
     }
 }
 
+/// Lets a database of sqlite, whose write-ahead log is empty, be one that has none (The Database File Format, 1.3.3: the
+/// versions for writing and reading are 2 with such a log and 1 without). Any other file stays as it is.
+fn without_journal(mut database: Vec<u8>) -> Vec<u8> {
+    if database.starts_with(b"SQLite format 3\0")
+        && let Some(versions @ [2, 2]) = database.get_mut(18..20)
+    {
+        versions.copy_from_slice(&[1, 1]);
+    }
+    database
+}
+
 /// The headers of a database, all installed at `released`, and nothing left aside: what rpm took for shared over a network is as any
 /// other file.
-fn settled(mut headers: &[u8], released: i64) -> std::io::Result<Vec<u8>> {
-    let time = u32::try_from(released).map_err(std::io::Error::other)?;
+fn settled(mut headers: &[u8], released: i64) -> io::Result<Vec<u8>> {
+    let time = u32::try_from(released).map_err(io::Error::other)?;
     let mut settled = Vec::with_capacity(headers.len());
     while let Some(mut header) = Header::read(&mut headers)? {
         header.set_numbers(INSTALLTIME, time);
@@ -140,6 +157,16 @@ mod tests {
         let expected = [package(1_000, &[0, 0, 1]), package(1_000, &[0, 0, 0])].concat();
         assert_eq!(settled(&exported, 1_000).unwrap(), expected);
         settled(&exported[..exported.len() - 1], 1_000).unwrap_err();
+    }
+
+    #[test]
+    fn a_closed_database_needs_no_journal_and_another_file_stays_as_it_is() {
+        let file = |start: &[u8], versions: [u8; 2]| [start, &versions, b"more"].concat();
+        let (sqlite, other) = (b"SQLite format 3\0\x10\0", b"of another program");
+        assert_eq!(without_journal(file(sqlite, [2, 2])), file(sqlite, [1, 1]));
+        for kept in [file(sqlite, [1, 1]), file(other, [2, 2]), sqlite.to_vec()] {
+            assert_eq!(without_journal(kept.clone()), kept);
+        }
     }
 
     #[test]
