@@ -21,10 +21,10 @@ impl SnapStore {
     pub fn new(folder: &Path, url: &str, authority: &Authority) -> io::Result<Self> {
         let store = Self { folder: folder.to_owned(), url: url.to_owned() };
         for (id, key) in [("root", &authority.root), ("store", &authority.store)] {
-            store.put(&format!("v2/assertions/account-key/{}", key.id), &authority.account_key(ROOT, id, key))?;
+            store.put(&format!("v2/assertions/account-key/{}", key.id), authority.account_key(ROOT, id, key))?;
         }
         for account in [ROOT, PUBLISHER] {
-            store.put(&format!("v2/assertions/account/{account}"), &authority.account(account))?;
+            store.put(&format!("v2/assertions/account/{account}"), authority.account(account))?;
         }
         Ok(store)
     }
@@ -56,7 +56,7 @@ impl SnapStore {
         let map = [entry("other", "edge", &"0".repeat(96)), entry(track, risk, &hexadecimal(content))].join(", ");
         let info = format!(r#"{{"channel-map": [{map}], "name": "{name}", "snap-id": "{id}", "snap": {{}}}}"#);
         self.put(&format!("v2/snaps/info/{name}"), &info)?;
-        self.put(&format!("v2/assertions/snap-declaration/16/{id}"), &authority.declaration(&id, name))?;
+        self.put(&format!("v2/assertions/snap-declaration/16/{id}"), authority.declaration(&id, name))?;
         let revision = authority.revision(&digest, content.len() as u64, &id, revision);
         self.put(&format!("v2/assertions/snap-revision/{digest}"), &revision)?;
         self.put(&file, content)

@@ -71,7 +71,7 @@ impl Locking<'_> {
             match (&snap.file, &snap.assertions) {
                 (Some(_), Some(path)) => believed.extend(beside(self.recipe, path)?),
                 _ => {
-                    let (pin, assertions) = self.from_store(platform, snap, &judged)?;
+                    let (pin, assertions) = self.asked_of_the_store(platform, snap, &judged)?;
                     pins.push(pin);
                     believed.extend(assertions);
                 }
@@ -85,7 +85,12 @@ impl Locking<'_> {
     }
 
     /// The file of a snap from the store, and what the store says of it.
-    fn from_store(&self, platform: &Microk8s, snap: &SeededSnap, judged: &Judged) -> Result<(Pin, Vec<Assertion>)> {
+    fn asked_of_the_store(
+        &self,
+        platform: &Microk8s,
+        snap: &SeededSnap,
+        judged: &Judged,
+    ) -> Result<(Pin, Vec<Assertion>)> {
         let SeededSnap { name, channel, .. } = snap;
         let asked = SnapStore { url: platform.store.trim_end_matches('/'), store: self.store };
         let (track, risk) = snap.track_and_risk().unwrap_or_default();

@@ -205,7 +205,7 @@ mod tests {
     fn with_flags(flags: &[&str]) -> Recorded {
         let all =
             flags.iter().enumerate().map(|(number, flags)| format!("processor\t: {number}\nflags\t\t: {flags}\n\n"));
-        Recorded::new().file(CPUINFO, &all.collect::<String>())
+        Recorded::new().file(CPUINFO, all.collect::<String>())
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Volume {
     pub(super) fn plan(mut self, name: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<Plan, Error> {
         let spare = format!("{name}.{SPARE}");
         let doing = || format!("replacing the folder `{name}`");
-        let removed = self.remove_name(&spare).and_then(|()| Ok(self.region.take_changes(|_| true)));
+        let removed = self.remove_name(&spare).map(|()| self.region.take_changes(|_| true));
         let mut beside = vec![self.told(removed, doing)?];
         let swept = self.sweep();
         beside.push(self.told(swept, doing)?);

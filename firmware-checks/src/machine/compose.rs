@@ -45,7 +45,13 @@ mod tests {
     fn a_project_is_mended_once_and_each_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let mut calls = 0;
-        let mut mend = |name| once(folder.path(), name, || Ok(calls += 1)).unwrap();
+        let mut mend = |name| {
+            let count = || {
+                calls += 1;
+                Ok(())
+            };
+            once(folder.path(), name, count).unwrap()
+        };
         assert_eq!([mend("a"), mend("a"), mend("b")], [true, false, true]);
         assert_eq!(calls, 2);
     }

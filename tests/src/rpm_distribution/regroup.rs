@@ -129,7 +129,7 @@ impl Mover<'_> {
 
     fn move_file(&mut self, home: &str, from: &Path, inside: &Path, to: &Path, folder: &Path) -> Result<()> {
         if let Some(parent) = inside.parent() {
-            self.folder(home, &to.parent().unwrap_or(Path::new("")).to_path_buf(), &folder.join(parent))?;
+            self.folder(home, to.parent().unwrap_or(Path::new("")), &folder.join(parent))?;
         }
         let target = fs::read_link(from).ok().map(|target| self.retarget(inside, to, &target));
         if target.as_deref() == to.file_name().map(Path::new) {

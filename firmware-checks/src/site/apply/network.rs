@@ -25,8 +25,8 @@ pub(super) fn apply(machine: &Machine, site: &Site) -> Result<(), Error> {
     }
     let there = machine.names(FOLDER).unwrap_or_default();
     let ours = there.iter().filter(|name| *name == UPLINK || name.starts_with(OTHERS));
-    let gone = ours.filter(|name| !wanted.contains_key(*name));
-    gone.map(|name| remove(machine, &format!("{FOLDER}/{name}"))).collect()
+    let mut gone = ours.filter(|name| !wanted.contains_key(*name));
+    gone.try_for_each(|name| remove(machine, &format!("{FOLDER}/{name}")))
 }
 
 /// What systemd-networkd is to read: names and contents.
