@@ -30,12 +30,11 @@ pub(super) fn after_install(tree: &Tree) -> Result<(), Error> {
 }
 
 /// Removes what must be each machine's own, and leaves `/etc/machine-id` empty: systemd then writes one on the first
-/// boot without taking it for the first of an unconfigured system (machine-id (5)), which would ask for a locale. Its mode is
-/// that which systemd gives it.
+/// boot without taking it for the first of an unconfigured system (machine-id (5)), which would ask for a locale.
 pub(super) fn each_machines_own(tree: &Tree) -> Result<(), Error> {
     remove(tree, &EACH_MACHINES_OWN)?;
     let path = Path::new("etc/machine-id");
-    tree.write(path, b"", 0o444, Owner::ROOT).map_err(Error::io("writing", path))
+    tree.write(path, b"", 0o644, Owner::ROOT).map_err(Error::io("writing", path))
 }
 
 /// Removes the files of `patterns`, in whose last part `*` stands for any part of a name.
