@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use end_to_end::account::Account;
 use end_to_end::{image, judge};
+use firstlight::stage;
 
 /// A cache folder of root's with this mode and group, gone when this value is.
 struct Shared {
@@ -44,7 +45,7 @@ impl Shared {
 
     /// The stages of the user whose folder is called `name`.
     fn stages(&self, name: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path().join(name).join("stages/v3"));
+        let entries = fs::read_dir(stage::below(&self.folder.path().join(name)));
         entries.into_iter().flatten().flatten().map(|one| one.file_name().to_string_lossy().into_owned()).collect()
     }
 }
@@ -77,7 +78,7 @@ fn users_share_a_cache_as_far_as_they_trust_each_other() -> Result<()> {
         ensure!(roots.iter().any(|name| name.starts_with("tools-")), "root made no stages: {roots:?}");
 
         // Both at once, and what a killed build of root's left beside.
-        let left = shared.folder.path().join(format!("{kind}-0/stages/v3/firstlight-work-dead"));
+        let left = stage::below(&shared.folder.path().join(format!("{kind}-0"))).join("firstlight-work-dead");
         fs::create_dir(&left)?;
         fs::write(left.with_extension("owner"), "")?;
         let children = users.iter().zip(&laid_out).map(|(user, top)| {

@@ -103,6 +103,14 @@ impl UbuntuArchive {
             anyhow::ensure!(text.contains(from), "{}: no `{from}`", shipped.display());
             text = text.replace(from, &to);
         }
+        // Docker's own repository is none of Ubuntu's.
+        let start = text.find("# Docker's own repository").context("no repository of Docker's")?;
+        let end = start + text[start..].find("[kernel]").context("no kernel after it")?;
+        text.replace_range(start..end, "");
+        text = text
+            .lines()
+            .filter(|line| !line.starts_with("docker-ce = "))
+            .fold(String::new(), |all, line| all + line + "\n");
         fs::create_dir_all(folder)?;
         fs::copy(self.folder.join("keyring.asc"), folder.join("keyring.asc"))?;
         let path = folder.join(name);
