@@ -58,6 +58,7 @@ dpkg --audit
 systemctl --failed --no-legend --plain";
 
 #[test]
+#[ignore = "takes six minutes, of an hour for all; run by `./make.sh test-all`"]
 fn an_upgraded_boot_loader_is_renewed_boots_everywhere_and_no_power_cut_breaks_it() -> Result<()> {
     ntp::serve()?;
     let folder = image::scratch("upgrade");
