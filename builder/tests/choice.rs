@@ -14,10 +14,11 @@ use fastrand::Rng;
 use firstlight::archive::{Archive, Error, Mirrors, Opening, Trust, Wanted};
 use firstlight::progress::Progress;
 use firstlight::recipe::base::Base;
+use firstlight::recipe::read_base;
 use firstlight::recipe::schema::Target;
 use firstlight::rootfs::deb::extract::extract_all;
 use firstlight::rootfs::item::Owners;
-use firstlight::sandbox::set_program;
+use firstlight::sandbox::{folders_of_tools, set_program};
 use firstlight::store::Store;
 
 use judge::{Judge, Verdict};
@@ -36,7 +37,7 @@ struct Court {
 static COURT: LazyLock<Court> = LazyLock::new(|| {
     set_program(env!("CARGO_BIN_EXE_firstlight"));
     let bases = fs::canonicalize(format!("{REPOSITORY}/recipes/bases")).unwrap();
-    let base: Base = toml::from_str(&fs::read_to_string(bases.join("debian-13.toml")).unwrap()).unwrap();
+    let base = read_base(&bases.join("debian-13.toml")).unwrap().for_platform("docker");
     let keyring = bases.join(&base.keyring);
     let store = Store::open(Path::new(CACHE)).unwrap();
     let archive = open(&base, &bases.join("debian-13.toml"), &store);
@@ -65,6 +66,9 @@ fn tools_root(base: &Base, archive: &Archive, store: &Store) -> PathBuf {
     let debs: Vec<PathBuf> = tools.iter().map(|package| store.path(&package.sha256).unwrap()).collect();
     let root = judge::empty_folder("tools");
     extract_all(&debs, &root, Owners::Keep).unwrap();
+    for inside in folders_of_tools() {
+        fs::create_dir_all(root.join(inside)).unwrap();
+    }
     root
 }
 

@@ -13,7 +13,7 @@ use firstlight::disk::ids::Ids;
 use firstlight::disk::{self, Error, Spec, Summary};
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema;
-use firstlight::sandbox::set_program;
+use firstlight::sandbox::{folders_of_tools, set_program};
 
 const BASE: &str = r#"
 name = "test"
@@ -57,7 +57,9 @@ fn tools() -> tempfile::TempDir {
         fs::create_dir_all(root.path().join("usr").join(name)).unwrap();
         symlink(format!("usr/{name}"), root.path().join(name)).unwrap();
     }
-    fs::create_dir(root.path().join("etc")).unwrap();
+    for inside in folders_of_tools().chain([Path::new("etc")]) {
+        fs::create_dir_all(root.path().join(inside)).unwrap();
+    }
     fs::copy("/etc/mke2fs.conf", root.path().join("etc/mke2fs.conf")).unwrap();
     for program in ["/bin/sh", "/bin/cat", "/sbin/mke2fs"] {
         fs::copy(program, root.path().join(&program[1..])).unwrap();

@@ -57,6 +57,13 @@ pub struct Base {
 const KERNEL_PARAMETERS: &str = "ro console=tty0 console=ttyS0,115200n8 gpt";
 
 impl Base {
+    /// This base without the sources that only other platforms need.
+    #[must_use]
+    pub fn for_platform(mut self, name: &str) -> Self {
+        self.sources.retain(|source| source.platforms.is_empty() || source.platforms.iter().any(|one| one == name));
+        self
+    }
+
     /// What its kernel is told besides its root.
     #[must_use]
     pub fn kernel_parameters(&self) -> String {

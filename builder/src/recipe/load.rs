@@ -111,10 +111,9 @@ impl Opened {
                     .label(format!("supported: {}", listed(supported, "and")));
             return Err(Error::Invalid(self.document.locate(vec![problem.perhaps(near)])));
         };
-        let mut base = read_base(&base_path)?;
+        let base = read_base(&base_path)?;
         self.document.refuse(rules::files::fit(&self.recipe, &base))?;
-        let variant = self.recipe.platform.variant();
-        base.sources.retain(|source| source.platforms.is_empty() || source.platforms.iter().any(|one| one == variant));
+        let base = base.for_platform(self.recipe.platform.variant());
         let Self { document, folder, share, recipe } = self.clone();
         Ok(Loaded { path: document.path().to_path_buf(), folder, share, recipe, base, base_path, document })
     }
