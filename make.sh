@@ -27,10 +27,11 @@ apt_install() {
     [ ${#missing[@]} -gt 0 ] || return 0
     say "installing ${missing[*]}"
     as_root apt-get -q update
-    apt_get "${missing[@]}" || { add_backports && apt_get -t "$(. /etc/os-release; echo "$VERSION_CODENAME")-backports" "${missing[@]}"; }
+    # All of them, also those that are there: of those that must be of one version apt would else remove one for the other.
+    apt_get "$@" || { add_backports && apt_get -t "$(. /etc/os-release; echo "$VERSION_CODENAME")-backports" "$@"; }
 }
 
-apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"; }
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends --no-remove "$@"; }
 
 # A machine that has qemu-utils from backports can't take qemu-system-x86 from the release itself: they must be of one
 # version, so both come from backports, of the same mirror as the rest.
