@@ -27,20 +27,20 @@ firstlight_on_disk() {
         env -u XDG_RUNTIME_DIR target/release/firstlight build "$recipe" --locked --offline --out "$work/out"
 }
 
-# peers CASE: tests/bench/peers.sh in the peers' root, which must be a mount and no chroot for mkosi's own namespaces.
+# peers CASE [PLACE]: tests/bench/peers.sh in the peers' root, which must be a mount and no chroot for mkosi's own namespaces.
 peers() {
     unshare --mount --propagation private bash -euc '
         mount --bind "$1/peers" "$1/peers"
         cd "$1/peers"
         for folder in dev proc sys; do mount --rbind "/$folder" "$folder"; done
-        mkdir -p bench fast
-        mount --bind "$1/bench" bench
-        mount --bind "$1/fast" fast
+        mkdir -p bench disk memory
+        for folder in bench disk memory; do mount --bind "$1/$folder" "$folder"; done
         mount -t tmpfs tmpfs run
         pivot_root . mnt
         cd /
         umount -l mnt
-        exec env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /bench/peers.sh "$2"' bash "$work" "$1"
+        shift
+        exec env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /bench/peers.sh "$@"' bash "$work" "$@"
 }
 
 # The names that the recipe and its base list on the first line, then each suite: nothing is resolved here.
@@ -49,9 +49,10 @@ lists() {
 import sys, tomllib
 recipe, base = (tomllib.load(open(path, "rb")) for path in sys.argv[1:])
 kernel = base["kernel"][recipe["target"]]
-print(",".join(base["packages"] + kernel + base["platforms"][recipe["platform"]["kind"]] + recipe.get("packages", [])))
+kind = recipe["platform"]["kind"]
+print(",".join(base["packages"] + kernel + base["platforms"][kind] + recipe.get("packages", [])))
 for source in base["sources"]:
-    for suite in source["suites"]:
+    for suite in source["suites"] if kind in source.get("platforms", [kind]) else []:
         print(source["archive"], suite, *source["components"])
 END
 }
@@ -72,7 +73,7 @@ make_peers() {
     local all mirror archive rest sources=()
     all=$(lists)
     echo "${all%%$'\n'*}" >"$work/bench/packages"
-    mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' | sed -n 's#^Debian \(.*\)/debian/*$#\1#p' | sed -n 1p)
+    mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' | sed -n 's#^Debian \([^ ]*\)/debian/*$#\1#p' | sed -n 1p)
     while read -r archive rest; do
         sources+=("deb [signed-by=/usr/share/keyrings/bench.asc] ${mirror:-http://ftp.de.debian.org}/$archive $rest")
     done <<<"${all#*$'\n'}"
@@ -91,7 +92,7 @@ make_peers() {
 
 case "${1:-}" in
     firstlight | firstlight_on_disk) "$1"; exit ;;
-    packages | clear | mmdebstrap* | mkosi*) peers "$1"; exit ;;
+    packages | clear | mmdebstrap* | mkosi*) peers "$@"; exit ;;
     "") ;;
     *) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "$self" >&2; exit 1 ;;
 esac
@@ -99,11 +100,11 @@ esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: run it as root: the peers make device nodes, keep owners and mount" >&2; exit 1; }
 exec 9>"$work.lock"
 flock --nonblock 9 || { echo "bench.sh: another one runs: it holds $work.lock" >&2; exit 1; }
-clean() { ! mountpoint -q "$work/fast" || umount "$work/fast"; rm -rf --one-file-system "$work"; }
+clean() { ! mountpoint -q "$work/memory" || umount "$work/memory"; rm -rf --one-file-system "$work"; }
 trap clean EXIT
 clean
-mkdir -p "$work/bench" "$work/fast" "$work/cache" "$work/overlays/bench/etc" "$(dirname "$result")"
-mount -t tmpfs -o size=90% tmpfs "$work/fast"
+mkdir -p "$work/bench" "$work/disk" "$work/memory" "$work/cache" "$work/overlays/bench/etc" "$(dirname "$result")"
+mount -t tmpfs -o size=90% tmpfs "$work/memory"
 
 cp -r recipes overlays "$work/"
 cp tests/bench/docker.toml "$recipe"
@@ -111,7 +112,7 @@ cp tests/bench/docker.toml "$recipe"
 change() { echo "date +%s%N >$work/$1/etc/bench"; }
 change_ours=$(change overlays/bench) change_mkosis=$(change bench/mkosi/mkosi.extra)
 cold="rm -rf $work/cache/stages $work/cache/built $work/out"
-memory() { python3 tests/bench/memory.py "$work/memory.$1" "$self" "$2" >&2; }
+memory() { local name=$1; shift; python3 tests/bench/memory.py "$work/peak.$name" "$self" "$@" >&2; }
 
 say "fetching the packages for all sides, and measuring memory in each one's first build"
 [ ! -d "$store" ] || cp -al "$store" "$work/cache/store" 2>/dev/null || cp -a "$store" "$work/cache/store"
@@ -120,9 +121,9 @@ target/release/firstlight lock "$recipe" >&2
 target/release/firstlight build "$recipe" --locked --out "$work/out" >&2
 make_peers >&2
 sh -c "$change_mkosis"
-memory mmdebstrap mmdebstrap
-peers mkosi-first >&2
-memory mkosi mkosi
+memory mmdebstrap mmdebstrap memory
+for place in disk memory; do peers mkosi-first "$place" >&2; done
+memory mkosi mkosi memory
 # Where the sides install other packages, their times say nothing.
 for peer in mmdebstrap mkosi; do
     diff <(locked) <(peers "$peer-installed") >&2 || { echo "bench.sh: $peer installed other packages (>)" >&2; exit 1; }
@@ -133,10 +134,14 @@ sh -c "$cold"; memory memory firstlight
 say "timing, $runs runs of each"
 timed=(--shell sh --runs "$runs" --export-json "$work/times.json")
 hyperfine "${timed[@]}" \
-    --prepare "$self clear" --command-name "mmdebstrap, mke2fs -d, partitions" "$self mmdebstrap" \
-    --prepare true --command-name "mkosi" "$self mkosi" \
+    --prepare "$self clear disk" --command-name "mmdebstrap, mke2fs -d, partitions" "$self mmdebstrap disk" \
+    --prepare "$self clear memory" --command-name "the same, work on tmpfs" "$self mmdebstrap memory" \
+    --prepare true --command-name "mkosi" "$self mkosi disk" \
+    --prepare true --command-name "mkosi, work on tmpfs" "$self mkosi memory" \
     --prepare "$cold" --command-name "firstlight" "$self firstlight" \
-    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed" "$self mkosi-incremental" \
+    --prepare "$cold" --command-name "firstlight, work on disk" "$self firstlight_on_disk" \
+    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed" "$self mkosi-incremental disk" \
+    --prepare "$change_mkosis" --command-name "mkosi, incremental, one overlay file changed, work on tmpfs" "$self mkosi-incremental memory" \
     --prepare "$change_ours" --command-name "firstlight, one overlay file changed" "$self firstlight" \
     --prepare true --command-name "firstlight, nothing changed" "$self firstlight" >&2
 

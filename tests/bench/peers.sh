@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# One build of a peer, in a root of Debian 13 that holds its programs. tests/bench.sh calls it: $1 says which. /bench is on
-# disk, /fast on tmpfs: every peer works there, its best case, and only the finished image goes to the disk.
+# One build of a peer, in a root of Debian 13 that holds its programs. tests/bench.sh calls it: $1 says which, $2 where it works:
+# `disk`, as it does unless it is told otherwise, or `memory`, a tmpfs: its best case. The finished image goes to the disk.
 set -euo pipefail
 
 include=$(cat /bench/packages)
+place=/${2:-disk}
 
 # packages: all .deb files, and an index of them, so that no build needs a network.
 packages() {
@@ -16,8 +17,10 @@ packages() {
     # mmdebstrap looks for the essential packages of its suite.
     apt-ftparchive -o APT::FTPArchive::Release::Codename=trixie release . >Release.new
     mv Release.new Release
-    mkdir -p /fast/packages/cache/apt/archives /fast/cache /fast/workspace
-    cp ./*.deb /fast/packages/cache/apt/archives/
+    for place in /disk /memory; do
+        mkdir -p "$place"/packages/cache/apt/archives "$place"/cache "$place"/workspace "$place"/tmp
+        cp ./*.deb "$place"/packages/cache/apt/archives/
+    done
     mkdir -p /bench/mkosi/mkosi.sandbox/etc/apt/sources.list.d
     cp /etc/apt/sources.list /bench/mkosi/mkosi.sandbox/etc/apt/sources.list
     touch /bench/mkosi/mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources
@@ -25,8 +28,8 @@ packages() {
 
 # mmdebstrap with mke2fs -d, into a GPT of two partitions: the file systems are made in their places.
 mmdebstrap_disk() {
-    local root=/fast/mmdebstrap disk=/bench/mmdebstrap.raw
-    mmdebstrap --quiet --mode=root --variant=essential --format=directory --include="$include" \
+    local root=$place/mmdebstrap disk=/bench/mmdebstrap.raw
+    TMPDIR=$place/tmp mmdebstrap --quiet --mode=root --variant=essential --format=directory --include="$include" \
         --customize-hook='/bench/esp.sh "$1"' trixie "$root" 'deb [trusted=yes] copy:///bench/repository ./'
     truncate -s 65M "$disk"
     mkfs.vfat -F 32 -s 1 --offset=2048 "$disk" 65536 >/dev/null
@@ -38,7 +41,7 @@ mmdebstrap_disk() {
 
 mkosi_disk() {
     cd /bench/mkosi
-    mkosi --force --package="$include" --package-cache-directory=/fast/packages --workspace-directory=/fast/workspace \
+    mkosi --force --package="$include" --package-cache-directory="$place/packages" --workspace-directory="$place/workspace" \
         --output-directory=/bench/mkosi-out "$@" build
 }
 
@@ -50,13 +53,13 @@ installed() {
 
 case "$1" in
     packages) packages ;;
-    clear) rm -rf /fast/mmdebstrap /bench/mmdebstrap.raw ;;
+    clear) rm -rf "$place/mmdebstrap" /bench/mmdebstrap.raw ;;
     mmdebstrap) mmdebstrap_disk ;;
-    mkosi-first) mkosi_disk --cache-only=auto --incremental=yes --cache-directory=/fast/cache ;;
+    mkosi-first) mkosi_disk --cache-only=auto --incremental=yes --cache-directory="$place/cache" ;;
     # Without the folder of the kept image, which it would remove.
     mkosi) mkosi_disk --incremental=no ;;
     # Fails where the kept image does not fit.
-    mkosi-incremental) mkosi_disk --incremental=strict --cache-directory=/fast/cache ;;
+    mkosi-incremental) mkosi_disk --incremental=strict --cache-directory="$place/cache" ;;
     mmdebstrap-installed) installed /bench/mmdebstrap.raw ;;
     mkosi-installed) installed /bench/mkosi-out/bench.raw ;;
     *) echo "peers.sh: no peer \`$1\`" >&2; exit 1 ;;

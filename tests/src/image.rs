@@ -75,7 +75,8 @@ pub fn text(output: &Output) -> String {
 pub fn upstream() -> String {
     let listed = Command::new("apt-get").args(["indextargets", "--format", "$(ORIGIN) $(REPO_URI)"]).output();
     let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let own =
-        listed.lines().find_map(|line| line.strip_prefix("Debian ")?.trim_end_matches('/').strip_suffix("/debian"));
+    // The origin of others is longer, such as `Debian Backports`.
+    let debians = listed.lines().filter_map(|line| line.strip_prefix("Debian ")).filter(|uri| !uri.contains(' '));
+    let own = debians.filter_map(|uri| uri.trim_end_matches('/').strip_suffix("/debian")).next();
     own.unwrap_or("http://ftp.de.debian.org").to_owned()
 }
