@@ -2,7 +2,7 @@
 //!
 //! The essential packages and what they depend on are laid out first, unregistered, so that there is a dpkg to run. It
 //! then installs them in earnest, and after them the others in the order that apt chose, everything unpacked before
-//! anything is configured as far as `Pre-Depends` lets it. The initramfs is made once, at the end.
+//! anything is configured as far as `Pre-Depends` lets it. What packages would have made several times ([`AT_THE_END`]) is made once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -28,7 +28,12 @@ const DEBS: &str = "/run/firstlight/debs";
 pub const EARLY: [&str; 4] =
     ["etc/default/amd64-microcode", "etc/default/intel-microcode", "etc/fstab", "etc/initramfs-tools"];
 const APT_PARTIAL: [&str; 2] = ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
-const UPDATE_INITRAMFS: &str = "usr/sbin/update-initramfs";
+/// Programs that do nothing while packages are configured, and then once all that they were called for, in this order: each kernel,
+/// and then a trigger, would make the initramfs anew, and ca-certificates its bundle.
+const AT_THE_END: [(&str, &[&str]); 2] = [
+    ("usr/sbin/update-ca-certificates", &["update-ca-certificates"]),
+    ("usr/sbin/update-initramfs", &["update-initramfs", "-c", "-k", "all"]),
+];
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// invoke-rc.d (8): 101 says that no action is allowed.
 const NOTHING_STARTS: &[u8] = b"#!/bin/sh\nexit 101\n";
@@ -106,7 +111,9 @@ fn install_inflated(request: &Request<'_>, packages: &Packages<'_>, root: &Path)
     dpkg.run(&["--configure", "--pending"])?;
     install_rest(&dpkg, controls, set, essential)?;
     tree.remove(Path::new(POLICY)).map_err(Error::io("removing", Path::new(POLICY)))?;
-    initramfs(&dpkg.sandbox, &tree)?;
+    for (_, command) in at_the_end(&tree)? {
+        dpkg.sandbox.run(command)?;
+    }
     sources::write(request.base, &tree)?;
     mark_automatic(request, controls, essential, &tree)?;
     give_to_apt(&tree)?;
@@ -159,15 +166,15 @@ fn install_rest(dpkg: &Dpkg<'_>, controls: &[Control], set: &Set<'_>, done: &[us
     dpkg.configure_all()
 }
 
-/// Makes the initramfs of each kernel, where initramfs-tools is installed.
-///
-/// # Errors
-/// [`Error`].
-fn initramfs(sandbox: &Sandbox, tree: &Tree) -> Result<(), Error> {
-    if is_there(tree, UPDATE_INITRAMFS)? {
-        sandbox.run(&["update-initramfs", "-c", "-k", "all"])?;
+/// Those of [`AT_THE_END`] that are installed.
+fn at_the_end(tree: &Tree) -> Result<Vec<(&'static str, &'static [&'static str])>, Error> {
+    let mut there = Vec::new();
+    for (path, command) in AT_THE_END {
+        if is_there(tree, path)? {
+            there.push((path, command));
+        }
     }
-    Ok(())
+    Ok(there)
 }
 
 fn is_there(tree: &Tree, path: &str) -> Result<bool, Error> {
@@ -225,7 +232,7 @@ impl<'a> Dpkg<'a> {
         Ok(())
     }
 
-    /// Configures everything, with one program masked: each kernel, and then a trigger, would make the initramfs anew.
+    /// Configures everything, with the programs of [`AT_THE_END`] masked.
     fn configure_all(&self) -> Result<(), Error> {
         let stub = || {
             let mut stub = tempfile::NamedTempFile::new_in(self.request.inflated)?;
@@ -233,13 +240,10 @@ impl<'a> Dpkg<'a> {
             fs::set_permissions(stub.path(), Permissions::from_mode(0o755))?;
             Ok(stub.into_temp_path())
         };
-        let path = Path::new(UPDATE_INITRAMFS);
+        let stub = stub().map_err(Error::io("masking programs in", self.request.inflated))?;
         let tree = Tree::open(self.sandbox.root()).map_err(Error::io("opening", self.sandbox.root()))?;
-        if !is_there(&tree, UPDATE_INITRAMFS)? {
-            return self.run(&["--configure", "--pending"]);
-        }
-        let stub = stub().map_err(Error::io("masking", path))?;
-        let sandbox = self.sandbox.clone().bind_ro(&stub, &format!("/{UPDATE_INITRAMFS}"));
+        let masked = at_the_end(&tree)?.into_iter().map(|(path, _)| format!("/{path}"));
+        let sandbox = masked.fold(self.sandbox.clone(), |sandbox, path| sandbox.bind_ro(&stub, &path));
         Self { sandbox, ..*self }.run(&["--configure", "--pending"])
     }
 
