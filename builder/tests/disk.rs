@@ -13,6 +13,7 @@ use firstlight::disk::ids::Ids;
 use firstlight::disk::{self, Error, Spec, Summary};
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema;
+use firstlight::rootfs::overlay::LateFile;
 use firstlight::sandbox::{folders_of_tools, set_program};
 
 const BASE: &str = r#"
@@ -42,7 +43,7 @@ inode_size = 256
 
 /// Runs a program of the host and gives its standard output; its exit status must be 0.
 fn host(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).env("LC_ALL", "C").output().unwrap();
+    let output = Command::new(program).args(arguments).envs([("LC_ALL", "C"), ("TZ", "UTC")]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     text
@@ -61,7 +62,7 @@ fn tools() -> tempfile::TempDir {
         fs::create_dir_all(root.path().join(inside)).unwrap();
     }
     fs::copy("/etc/mke2fs.conf", root.path().join("etc/mke2fs.conf")).unwrap();
-    for program in ["/bin/sh", "/bin/cat", "/sbin/mke2fs"] {
+    for program in ["/bin/sh", "/bin/cat", "/sbin/debugfs", "/sbin/mke2fs"] {
         fs::copy(program, root.path().join(&program[1..])).unwrap();
         for library in host("ldd", &[program]).split_whitespace().filter(|word| word.starts_with('/')) {
             let inside = root.path().join(&library[1..]);
@@ -95,6 +96,7 @@ fn root() -> tempfile::TempDir {
     let mut core = [0; 1500];
     core[0x1fe..0x200].copy_from_slice(&[0x20, 0x08]);
     fs::write(parts.join("core.img"), core).unwrap();
+    fs::create_dir_all(root.path().join("etc/late")).unwrap();
     let owned = root.path().join("owned");
     fs::write(&owned, vec![b'x'; 100_000]).unwrap();
     fs::set_permissions(&owned, fs::Permissions::from_mode(0o640)).unwrap();
@@ -105,13 +107,17 @@ fn root() -> tempfile::TempDir {
 fn assemble(disk: &schema::Disk, out: &Path) -> Result<Summary, Error> {
     let (base, released) = (toml::from_str::<Base>(BASE).unwrap(), "2026-01-02T03:04:05Z".parse().unwrap());
     let site: [(&str, &[u8]); 1] = [("README.txt", b"put site.toml here")];
-    let spec = Spec { identity: "test", released, title: "test 1", disk, base: &base, site: &site };
-    disk::assemble(&spec, root().path(), tools().path(), out)?.publish(out)
+    let late = [LateFile { path: "etc/late/file".into(), content: b"late".to_vec(), mode: 0o640 }];
+    let spec = Spec { identity: "test", released, title: "test 1", disk, base: &base, site: &site, late: &late };
+    let (folder, tools) = (tempfile::tempdir().unwrap(), tools());
+    let image = folder.path().join("disk.raw");
+    let skeleton = disk::assemble(&spec, root().path(), tools.path(), &image)?;
+    disk::finish(&skeleton, &File::open(&image).unwrap(), &spec, tools.path(), out)
 }
 
 /// The default sizes, but for a root that does not take long to make.
 fn small() -> schema::Disk {
-    schema::Disk { root: Some(Size::new(64, Unit::MiB)), ..schema::Disk::default() }
+    schema::Disk { root: Some(Size::new(96, Unit::MiB)), ..schema::Disk::default() }
 }
 
 /// The partition `label` of `summary` as a sparse file in `folder`.
@@ -156,6 +162,12 @@ fn every_part_of_a_disk_is_clean_and_says_what_the_summary_says() {
     assert_eq!((line("Filesystem UUID:"), line("Filesystem volume name:")), (uuid.clone(), "root".to_owned()));
     let stat = host("/usr/sbin/debugfs", &["-R", "stat /owned", root]);
     assert!(stat.contains("Mode:  0640") && stat.contains("User:  1234   Group:    42"), "{stat}");
+    let stat = host("/usr/sbin/debugfs", &["-R", "stat /etc/late/file", root]);
+    assert!(stat.contains("Mode:  0640") && stat.contains("Size: 4"), "{stat}");
+    let times: Vec<&str> = stat.lines().filter(|line| line.contains("time: 0x")).collect();
+    assert!(times.len() == 4 && times.iter().all(|line| line.contains("time: 0x695735a5:00000000")), "{stat}");
+    assert_eq!(host("/usr/sbin/debugfs", &["-R", "cat /etc/late/file", root]), "late");
+    assert!(facts.contains("Last write time:          Fri Jan  2 03:04:05 2026"), "{facts}");
     let menu = host("/usr/sbin/debugfs", &["-R", "cat /boot/firstlight/grub.cfg", root]);
     assert!(menu.contains(&format!("root=UUID={uuid} ro ")), "{menu}");
 }

@@ -5,8 +5,10 @@ mod containers;
 pub mod overlays;
 mod record;
 mod root;
+mod skeleton;
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -17,6 +19,7 @@ use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 
 use self::record::Records;
+use self::skeleton::Skeleton;
 use crate::archive::{Larder, Package, Trust};
 use crate::artifact::{self, Files};
 use crate::disk;
@@ -25,7 +28,7 @@ use crate::parallel;
 use crate::plan;
 use crate::progress;
 use crate::recipe::{self, Fingerprint, Loaded};
-use crate::rootfs::overlay::Overlay;
+use crate::rootfs::overlay::{self, LateFile, Overlay};
 use crate::stage::Stages;
 use crate::store;
 use crate::tools;
@@ -53,8 +56,8 @@ pub struct Built {
     /// The disk and its partitions.
     #[serde(flatten)]
     pub disk: disk::Summary,
-    /// The root file system as the packages alone make it (tar), in the cache.
-    pub root_archive: PathBuf,
+    /// The root file system as the packages alone make it (tar), in the cache, if it is still there.
+    pub root_archive: Option<PathBuf>,
     /// When the newest of the archive's releases was signed; no time in the image is later.
     pub released: Timestamp,
 }
@@ -64,9 +67,13 @@ struct Job {
     loaded: Loaded,
     lock: Lock,
     overlays: Vec<Overlay>,
+    /// Files of the overlays that are laid last.
+    late: Vec<LateFile>,
     checks: Vec<u8>,
     trust: Trust,
-    /// A digest over all of it, from which every identifier on the disk follows.
+    /// A digest over all but the late files, from which every identifier on the disk follows.
+    skeleton: String,
+    /// A digest over all of it.
     identity: String,
     /// Where the image goes.
     out: PathBuf,
@@ -107,9 +114,13 @@ impl Job {
         let overlays = overlays::load(&loaded)?;
         let trust = Trust::read(&loaded.base, &loaded.base_path)?;
         let lock = obtain_lock(request, &loaded, workshop)?;
-        let identity = identity(&loaded, &lock, &overlays, &checks)?;
+        // Where SELinux labels files, each is there when that is done.
+        let (overlays, late) = if is_labelled(&lock) { (overlays, Vec::new()) } else { overlay::split(overlays) };
+        let skeleton = identity(&loaded, &lock, &overlays, &checks)?;
+        let identity = late.iter().fold(Fingerprint::new("firstlight image 2").field("skeleton", &skeleton), with_file);
         let out = request.out.join(format!("{}.raw", loaded.stem()));
-        Ok(Self { loaded, lock, overlays, checks, trust, identity, out, work: request.work.clone() })
+        let (identity, work) = (identity.finish(), request.work.clone());
+        Ok(Self { loaded, lock, overlays, late, checks, trust, skeleton, identity, out, work })
     }
 
     fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
@@ -126,36 +137,30 @@ impl Job {
         let larder = self.larder(workshop);
         let files = &Files::of(loaded, &lock.artifacts, store);
         let ingredients = root::Ingredients { loaded, lock, overlays, larder, files, checks, tools: &tools };
-        thread::scope(|scope| self.assemble(scope, &ingredients, workshop))
+        let (identity, work) = (self.skeleton.as_str(), self.work.as_deref());
+        let site = skeleton::Site { identity, spec: self.spec(), work, cache: workshop.cache, progress };
+        thread::scope(|scope| self.assemble(scope, &ingredients, &site))
     }
 
-    /// Everything after the downloads. In `scope`, the tools root is made while the packages are installed, and the finished
-    /// stage of the packages goes to the disk beside the rest.
+    /// Everything after the downloads. In `scope`, the tools root is made while the packages are installed, and finished stages
+    /// go to the disk beside the rest.
     fn assemble<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
         ingredients: &'scope root::Ingredients<'_>,
-        workshop: &'scope Workshop<'_>,
+        site: &'scope skeleton::Site<'_>,
     ) -> anyhow::Result<Built> {
-        let Workshop { cache, progress, .. } = *workshop;
-        let system = &self.lock.system;
-        let tools = scope.spawn(|| self.tools(workshop));
-        let started = Instant::now();
-        let root = root::make(scope, ingredients, self.work.as_deref(), cache, progress);
-        let root = root.context("making the root file system")?;
-        progress.stage_timed("root", format!("configured {} packages", system.packages.len()), started.elapsed());
-
+        let tools = scope.spawn(|| (ingredients.tools)());
+        let skeleton = Skeleton::make(scope, ingredients, site)?;
         let started = Instant::now();
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
         let tools = parallel::joined(tools)?;
-        let disk = disk::assemble(&self.spec(), root.folder(), &tools, &self.out)?;
-        // Before the image gets its name: a build that fails leaves none.
-        let root_archive = root.discard(scope).kept()?;
-        let disk = disk.publish(&self.out)?;
+        let disk = skeleton.finish(&site.spec, &tools, &self.out)?;
+        let root_archive = skeleton.kept()?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
         let size = progress::bytes(disk.image.size);
-        progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
+        site.progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
         Ok(Built { disk, root_archive, released: self.lock.released })
     }
 
@@ -185,12 +190,13 @@ impl Job {
     fn spec(&self) -> disk::Spec<'_> {
         let recipe = &self.loaded.recipe;
         disk::Spec {
-            identity: &self.identity,
+            identity: &self.skeleton,
             released: self.lock.released,
             title: if recipe.title.is_empty() { &recipe.name } else { &recipe.title },
             disk: &recipe.disk,
             base: &self.loaded.base,
             site: &[],
+            late: &self.late,
         }
     }
 }
@@ -211,9 +217,19 @@ fn obtain_lock(request: &Request, loaded: &Loaded, workshop: &Workshop<'_>) -> R
     Ok(lock)
 }
 
-/// A digest over everything that decides the image: whoever shares it shares every byte.
+/// Whether the files of the root file system get SELinux labels.
+fn is_labelled(lock: &Lock) -> bool {
+    lock.system.packages.iter().any(|package| package.name.starts_with("selinux-policy"))
+}
+
+fn with_file(print: Fingerprint, file: &LateFile) -> Fingerprint {
+    let LateFile { path, content, mode } = file;
+    print.field("late", path.as_os_str().as_bytes()).field("mode", mode.to_le_bytes()).field("content", content)
+}
+
+/// A digest over everything that decides the image but its late files: who shares both shares every byte.
 fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -> anyhow::Result<String> {
-    let mut print = Fingerprint::new("firstlight image 1")
+    let mut print = Fingerprint::new("firstlight skeleton 1")
         .field("builder", env!("CARGO_PKG_VERSION"))
         .field("recipe", loaded.identity()?)
         .field("checks", checks)

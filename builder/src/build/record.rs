@@ -1,7 +1,7 @@
 //! What was built from which inputs, so that the same need not be built again, and a build that gives other bytes than the last
 //! one from the same inputs does not go unnoticed.
 //!
-//! Below the cache folder, `built/v1/IDENTITY.json`. The image itself stays where the user put it; it counts as unchanged
+//! Below the cache folder, `built/v2/IDENTITY.json`. The image itself stays where the user put it; it counts as unchanged
 //! while its device, inode, size and times of change are those that it had when it was finished.
 
 use std::fs;
@@ -59,7 +59,7 @@ impl Records {
     /// The records below the cache folder `cache`.
     #[must_use]
     pub fn new(cache: &Path) -> Self {
-        Self { folder: cache.join("built").join("v1") }
+        Self { folder: cache.join("built").join("v2") }
     }
 
     fn path(&self, identity: &str) -> PathBuf {
@@ -76,9 +76,10 @@ impl Records {
     pub fn unchanged(&self, identity: &str, out: &Path) -> Option<Built> {
         let Record { mut built, places } = self.read(identity)?;
         let there = Place::of(out)?;
-        if !places.contains(&there) || !built.root_archive.exists() {
+        if !places.contains(&there) {
             return None;
         }
+        built.root_archive = built.root_archive.filter(|archive| archive.exists());
         out.clone_into(&mut built.disk.image.path);
         Some(built)
     }

@@ -1,7 +1,7 @@
 //! Where each partition begins and ends. Pure arithmetic.
 
 use firmware_checks::units::{Size, Unit};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::recipe::schema;
 
@@ -9,7 +9,7 @@ use crate::recipe::schema;
 pub const MIB: u64 = 1 << 20;
 
 /// What a partition is for, in the order on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// GRUB's core image, for legacy BIOS.
@@ -42,7 +42,7 @@ impl Part {
 }
 
 /// One partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Partition {
     /// What it is for.
     pub part: Part,
@@ -67,6 +67,14 @@ pub struct Content {
     pub bytes: u64,
     /// Files, folders and links.
     pub inodes: u64,
+}
+
+impl std::ops::Add for Content {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, inodes: self.inodes + other.inodes }
+    }
 }
 
 /// A partition has no room for what must go into it.
@@ -98,7 +106,7 @@ pub enum Error {
 }
 
 /// The partitions of a disk and its size in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Layout {
     /// In the order on the disk.
     pub partitions: [Partition; 5],

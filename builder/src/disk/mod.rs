@@ -6,10 +6,12 @@
 
 pub mod bios;
 mod change_times;
+mod debugfs;
 mod ext4;
 pub mod grub;
 pub mod ids;
 mod labels;
+mod late;
 pub mod layout;
 mod level;
 pub mod table;
@@ -28,8 +30,8 @@ use firmware_checks::fat;
 use firmware_checks::machine::level::Wanted;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
+use self::debugfs::Debugfs;
 use self::ids::{Ids, volume_text};
 use self::labels::Labels;
 use self::layout::{Content, Layout, Part};
@@ -37,6 +39,7 @@ use crate::image::{Artifact, raw};
 use crate::parallel;
 use crate::recipe::base::Base;
 use crate::recipe::schema;
+use crate::rootfs::overlay::LateFile;
 use crate::rootfs::tree::Tree;
 use crate::sandbox;
 
@@ -64,6 +67,8 @@ pub struct Spec<'a> {
     pub base: &'a Base,
     /// What lies on SITE from the beginning: paths and contents.
     pub site: &'a [(&'a str, &'a [u8])],
+    /// Files that are laid onto the finished root file system. What they hold decides nothing else on the disk.
+    pub late: &'a [LateFile],
 }
 
 /// A finished disk.
@@ -130,6 +135,15 @@ pub enum Error {
     /// SELinux labels could not be chosen or written.
     #[error(transparent)]
     Labels(#[from] labels::Error),
+    /// The last files could not be laid.
+    #[error("laying the last files onto the root file system: {0}")]
+    Late(#[source] debugfs::Error),
+    /// The last files would have no labels.
+    #[error(
+        "/etc/selinux/config of the root file system names a policy, and no package called selinux-policy* is installed\n  \
+         hint: take the policy from a package, so that its rules are known before overlays are laid"
+    )]
+    LateUnlabelled,
     /// Making or filling a FAT file system failed.
     #[error("making the {part} file system: {source}")]
     Fat {
@@ -155,47 +169,35 @@ pub enum Error {
     Write(io::Error),
 }
 
-/// A whole disk without its name.
-#[derive(Debug)]
-pub struct Disk {
-    file: NamedTempFile,
+/// A disk that lacks only its late files.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Skeleton {
     layout: Layout,
-    ids: Ids,
+    identity: String,
+    /// Bytes that its files hold, about.
+    content: u64,
 }
 
-impl Disk {
-    /// Makes it durable and gives it the name `out`, beside which it was made.
-    ///
-    /// # Errors
-    /// [`Error::Image`]; there is then no `out` that was not there before.
-    pub fn publish(self, out: &Path) -> Result<Summary, Error> {
-        Ok(summary(raw::publish(self.file, out)?, &self.layout, &self.ids))
-    }
-}
-
-/// Makes a disk, to become `out`, of the root file system in the folder `root`, with the programs of the tools root `tools`. Adds
-/// the boot menu to `root` first, and settles its times. Needs the user namespace of [`sandbox::userns::enter`], in which `root`
-/// was made.
+/// Makes all of a disk but its late files, in the new file `image`, of the root file system in the folder `root`, with the
+/// programs of the tools root `tools`. Adds the boot menu to `root` first, and settles its times. Needs the user namespace of
+/// [`sandbox::userns::enter`], in which `root` was made.
 ///
 /// # Errors
 /// [`Error`].
-pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Result<Disk, Error> {
+pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, image: &Path) -> Result<Skeleton, Error> {
     let ids = Ids::new(spec.identity);
     let root_uuid = ids.file_system(Part::Root.label());
     let policy = labels::policy(root)?;
-    let early = grub::early(root_uuid);
-    let level = spec.base.cpu_level.map(|level| level_archive(spec, level, root)).transpose()?;
-    let kernel = grub::Kernel { parameters: &spec.base.kernel_parameters(), has_level: level.is_some() };
-    let menu = grub::menu(spec.title, root_uuid, &kernel);
-    write_menu(root, &[(EARLY, early.as_bytes()), (grub::MENU, menu.as_bytes())])?;
-    if let Some(level) = level {
-        write_menu(root, &[(level::ARCHIVE, &level)])?;
+    if policy.is_some() && !spec.late.is_empty() {
+        return Err(Error::LateUnlabelled);
     }
-    let content = measure(root)?;
+    let early = grub::early(root_uuid);
+    lay_menu(spec, root, &early, root_uuid)?;
+    let content = measure(root)? + late::room(spec.late);
     let layout = Layout::new(spec.disk, content)?;
     let settled = times::settle(root, spec.released.as_second());
     settled.map_err(|(path, source)| Error::Root { doing: "dating", path, source })?;
-    let mut disk = raw::begin(out, layout.size, content.bytes)?;
+    let mut disk = raw::create(image, layout.size, content.bytes)?;
 
     let file_system = |part: Part| ext4::FileSystem {
         partition: layout.of(part),
@@ -205,31 +207,58 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, out: &Path) -> Resul
         time: spec.released,
     };
     let labels = policy.as_ref().map(|policy| Labels::choose(root, policy, tools)).transpose()?;
-    let small = || fill_small(spec, &ids, &layout, &early, [root, tools], disk.as_file());
+    let small = || fill_small(spec, &ids, &layout, &early, [root, tools], &disk);
     // Each in its own partition; making the root file system takes longer than all the others.
     let (made, grub) = thread::scope(|scope| {
         let others = scope.spawn(|| {
-            let made = file_system(Part::Data).make_data(tools, disk.path());
+            let made = file_system(Part::Data).make_data(tools, image);
             made.map_err(|source| Error::Ext4 { part: "data", source })?;
             if let Some(policy) = &policy {
                 let labels = Labels::choose_empty(root, policy, tools, Path::new(DATA))?;
-                labels.write(tools, disk.path(), layout.of(Part::Data), spec.released)?;
+                labels.write(tools, image, layout.of(Part::Data), spec.released)?;
             }
             small()
         });
-        let made = file_system(Part::Root).make_root(tools, disk.path(), root, content);
+        let made = file_system(Part::Root).make_root(tools, image, root, content);
         (made, parallel::joined(others))
     });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
     if let Some(labels) = &labels {
-        labels.write(tools, disk.path(), layout.of(Part::Root), spec.released)?;
+        labels.write(tools, image, layout.of(Part::Root), spec.released)?;
     }
-    for part in [Part::Root, Part::Data] {
-        let settled = change_times::settle(disk.as_file(), layout.of(part).start, spec.released.as_second());
-        settled.map_err(|source| Error::Dating { part: part.label(), source })?;
-    }
-    table::write(disk.as_file_mut(), &layout, &ids, grub?.boot_code)?;
-    Ok(Disk { file: disk, layout, ids })
+    settle(&disk, layout.of(Part::Data), spec.released)?;
+    table::write(&mut disk, &layout, &ids, grub?.boot_code)?;
+    Ok(Skeleton { layout, identity: spec.identity.to_owned(), content: content.bytes })
+}
+
+/// Makes the disk `out` of its `skeleton`, whose bytes are in the file `image`, and its late files.
+///
+/// # Errors
+/// [`Error`]; there is then no `out` that was not there before.
+pub fn finish(skeleton: &Skeleton, image: &File, spec: &Spec<'_>, tools: &Path, out: &Path) -> Result<Summary, Error> {
+    let Skeleton { layout, identity, content } = skeleton;
+    let disk = raw::begin(out, layout.size, *content)?;
+    raw::copy(image, disk.as_file(), out)?;
+    let root = layout.of(Part::Root);
+    let debugfs = Debugfs { tools, image: disk.path(), partition: root, time: spec.released };
+    late::lay(&debugfs, spec.late).map_err(Error::Late)?;
+    settle(disk.as_file(), root, spec.released)?;
+    Ok(summary(raw::publish(disk, out)?, layout, &Ids::new(identity)))
+}
+
+/// Settles the times of change in the file system of `partition`.
+fn settle(disk: &File, partition: &layout::Partition, released: Timestamp) -> Result<(), Error> {
+    let settled = change_times::settle(disk, partition.start, released.as_second());
+    settled.map_err(|source| Error::Dating { part: partition.part.label(), source })
+}
+
+/// Lays into `root` what boots it.
+fn lay_menu(spec: &Spec<'_>, root: &Path, early: &str, root_uuid: uuid::Uuid) -> Result<(), Error> {
+    let level = spec.base.cpu_level.map(|level| level_archive(spec, level, root)).transpose()?;
+    let kernel = grub::Kernel { parameters: &spec.base.kernel_parameters(), has_level: level.is_some() };
+    let menu = grub::menu(spec.title, root_uuid, &kernel);
+    write_menu(root, &[(EARLY, early.as_bytes()), (grub::MENU, menu.as_bytes())])?;
+    level.map_or(Ok(()), |level| write_menu(root, &[(level::ARCHIVE, &level)]))
 }
 
 /// Makes everything that is not ext4: the ESP, SITE, and GRUB for legacy BIOS, of which the boot sector is left to do.

@@ -1,7 +1,7 @@
 //! The raw format: the disk's bytes as they are, with holes where they are zero.
 
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -46,6 +46,42 @@ pub fn begin(out: &Path, size: u64, content: u64) -> Result<NamedTempFile, Error
     file.as_file().lock().map_err(told)?;
     file.as_file().set_len(size).map_err(told)?;
     Ok(file)
+}
+
+/// The new file `path` for a disk of `size` bytes, of which about `content` will be written.
+///
+/// # Errors
+/// [`Error`]: it can't be made, or has no room for the content.
+pub fn create(path: &Path, size: u64, content: u64) -> Result<File, Error> {
+    let told = |source| Error { doing: "making the image", path: path.to_owned(), source };
+    room(folder(path), content).map_err(told)?;
+    let file = File::options().read(true).write(true).create_new(true).open(path).map_err(told)?;
+    file.set_len(size).map_err(told)?;
+    Ok(file)
+}
+
+/// Copies the bytes of `image` that are in no hole to the empty file `to`, which becomes `out`. Where the file system can, they
+/// are shared and not copied.
+///
+/// # Errors
+/// [`Error`].
+pub fn copy(image: &File, to: &File, out: &Path) -> Result<(), Error> {
+    let copy = || {
+        let size = image.metadata()?.len();
+        let mut position = 0;
+        while let Some(start) = next_data(image, position)?.filter(|start| *start < size) {
+            let end = lseek(image, start.cast_signed(), Whence::SeekHole)?.cast_unsigned();
+            (&*image).seek(SeekFrom::Start(start))?;
+            (&*to).seek(SeekFrom::Start(start))?;
+            let copied = io::copy(&mut image.take(end - start), &mut &*to)?;
+            if copied != end - start {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            position = end;
+        }
+        Ok(())
+    };
+    copy().map_err(|source| Error { doing: "copying the disk to", path: out.to_owned(), source })
 }
 
 /// Removes unfinished images that no living build holds the lock of.

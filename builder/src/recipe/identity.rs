@@ -8,14 +8,14 @@
 //! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count, nor which other bases it has |
 //! | `base` | the base as JSON, without what gets into no image: snapshots, keyrings, ages; its mirrors become the machine's own |
 //! | `certificates` | of each source that the machine gets as a file of its own: the keyring |
-//! | `overlay` | for each overlay, in the order in which they are laid: its name and its tree |
 //! | `compose` | for each project: its name and its tree |
 //! | `platform` | for each file beside the recipe that only the platform names (manifests, values of charts): its name and its content |
 //! | `image` | for each container image: its name, and the SHA-256 of its archive or the tree of its files |
 //!
 //! A tree is every entry below a folder, sorted by the bytes of its path: folders, files (whether executable, and the SHA-256 of
 //! the content) and symbolic links (the target). Other modes, owners and times don't count, for they vary from one checkout to the
-//! next. What the builder itself adds (the locked packages, the static binary, the builder's own version) is not in here;
+//! next. What the builder itself adds (the overlays with their templates filled in, the locked
+//! packages, the static binary, the builder's own version) is not in here;
 //! whoever names an image by its identity adds it.
 
 use std::fs::File;
@@ -150,9 +150,6 @@ impl Loaded {
         let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &recipe).json("base", &base);
         for (_, _, certificates) in self.third_parties() {
             print = print.file("certificates", &certificates)?;
-        }
-        for (name, folder) in self.overlays() {
-            print = print.field("overlay", name).tree("overlay", &folder)?;
         }
         for (name, folder) in self.projects() {
             print = print.field("compose", name).tree("compose", &folder)?;

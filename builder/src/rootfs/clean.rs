@@ -52,6 +52,16 @@ pub(super) fn remove(tree: &Tree, patterns: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a file at `path` would be removed or emptied.
+pub(super) fn removes(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    LEFT_BEHIND.iter().chain(&EACH_MACHINES_OWN).chain(&["etc/machine-id"]).any(|pattern| {
+        let (place, pattern) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+        folder == Path::new(place) && matches(name, pattern)
+    })
+}
+
 fn matches(name: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         Some((start, end)) => name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end),

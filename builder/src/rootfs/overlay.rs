@@ -4,6 +4,7 @@
 //! that ends in `.hbs` is a handlebars template. `overlay.toml` at the top says where owner or mode are others.
 
 mod declared;
+mod late;
 mod template;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::accounts::Accounts;
 use super::tree::{Owner, Tree, set_mode};
 use declared::Declared;
+pub use late::{LateFile, split};
 
 /// Where the exceptions are declared.
 const DECLARATIONS: &str = "overlay.toml";
@@ -77,8 +79,13 @@ pub struct Overlay {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
     Folder,
-    File { content: Vec<u8>, executable: bool },
+    File {
+        content: Vec<u8>,
+        executable: bool,
+    },
     Link(PathBuf),
+    /// A file that is laid last ([`split`]).
+    Later,
 }
 
 /// A file that must be there before packages are configured, because one of them builds something from it: `fstab`
@@ -152,6 +159,7 @@ impl Overlay {
             let what = match entry {
                 Entry::Folder => "folder".to_owned(),
                 Entry::Link(target) => format!("link {target:?}"),
+                Entry::Later => "later".to_owned(),
                 Entry::File { content, .. } => format!("file {:x?}", Sha256::digest(content)),
             };
             hash.update(format!("{path:?} {what} {:o} {owner:?}\n", self.mode(path, entry)));
@@ -185,6 +193,8 @@ impl Overlay {
                         Owner::ROOT.set(&folder)?;
                         set_mode(&folder, 0o755)
                     }
+                    // Nothing but a file gives way to one.
+                    Entry::Later => place.remove(),
                     Entry::Link(target) => {
                         place.symlink(target.as_os_str(), Owner::ROOT)?;
                         place.set_mtime(mtime)

@@ -28,7 +28,7 @@ pub use key::Key;
 pub use temporary::{Temporary, dead, sweep, work_folder};
 
 /// Changes when a stage of the same inputs would be made otherwise.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// A stage could not be kept or found.
 #[derive(Debug, thiserror::Error)]

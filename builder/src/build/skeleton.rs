@@ -1,0 +1,119 @@
+//! The disk without its late files, kept in the cache: who changes one of these waits for neither packages nor mke2fs.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Instant;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::root::{self, Ingredients};
+use crate::disk;
+use crate::progress::Progress;
+use crate::stage::{Key, Stages};
+
+/// The disk's bytes, in the folder of the stage.
+const IMAGE: &str = "disk.raw";
+/// What else is known of it ([`Made`]).
+const MADE: &str = "disk.json";
+
+/// What came of making the disk.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Made {
+    skeleton: disk::Skeleton,
+    /// The tree as the packages alone make it (tar), in a cache.
+    root_archive: PathBuf,
+}
+
+/// A disk that lacks only its late files.
+pub struct Skeleton<'scope> {
+    made: Made,
+    image: File,
+    /// Where it was made just now: keeping it in the cache.
+    keeping: Option<ScopedJoinHandle<'scope, anyhow::Result<PathBuf>>>,
+}
+
+/// Where and of what it is made.
+pub struct Site<'a> {
+    /// What decides the disk, but for its late files.
+    pub identity: &'a str,
+    /// The sizes, identifiers and times of the disk.
+    pub spec: disk::Spec<'a>,
+    /// Where unfinished work goes.
+    pub work: Option<&'a Path>,
+    /// The cache.
+    pub cache: &'a Path,
+    /// What is told meanwhile.
+    pub progress: &'a Progress,
+}
+
+impl<'scope> Skeleton<'scope> {
+    /// That of the cache, or a new one. What goes on in `scope` after that is waited for by [`Self::kept`].
+    ///
+    /// # Errors
+    /// Each step's own, with what was being done.
+    pub fn make(
+        scope: &'scope Scope<'scope, '_>,
+        ingredients: &'scope Ingredients<'_>,
+        site: &'scope Site<'_>,
+    ) -> anyhow::Result<Self> {
+        let about = format!("the disk of {}", ingredients.loaded.stem());
+        let key = Key::new("disk").input("identity", site.identity).about(about);
+        let (made, is_made) = mpsc::channel();
+        let keep = move || -> anyhow::Result<PathBuf> {
+            Stages::open(site.cache)?.folder(&key, site.progress, |folder| {
+                let image = folder.join(IMAGE);
+                let one = lay(scope, ingredients, site, &image)?;
+                fs::write(folder.join(MADE), serde_json::to_vec(&one)?).context("describing the disk")?;
+                let file = File::open(&image).with_context(|| format!("opening {}", image.display()))?;
+                // Nobody waits until it is judged and named.
+                let _ = made.send((one, file));
+                Ok(())
+            })
+        };
+        let keeping = scope.spawn(keep);
+        if let Ok((made, image)) = is_made.recv() {
+            return Ok(Self { made, image, keeping: Some(keeping) });
+        }
+        let folder = crate::parallel::joined(keeping)?;
+        let reading = || format!("reading {}", folder.display());
+        let made = serde_json::from_slice(&fs::read(folder.join(MADE)).with_context(reading)?).with_context(reading)?;
+        Ok(Self { made, image: File::open(folder.join(IMAGE)).with_context(reading)?, keeping: None })
+    }
+
+    /// The disk with its late files, as `out`.
+    ///
+    /// # Errors
+    /// [`disk::Error`].
+    pub fn finish(&self, spec: &disk::Spec<'_>, tools: &Path, out: &Path) -> Result<disk::Summary, disk::Error> {
+        disk::finish(&self.made.skeleton, &self.image, spec, tools, out)
+    }
+
+    /// Waits until it is safe in the cache. Gives the archive of the packages' tree, if that is still there.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub fn kept(self) -> anyhow::Result<Option<PathBuf>> {
+        self.keeping.map_or(Ok(()), |keeping| crate::parallel::joined(keeping).map(drop))?;
+        Ok(Some(self.made.root_archive).filter(|archive| archive.exists()))
+    }
+}
+
+/// Makes the root file system and lays it onto a disk, in the new file `image`.
+fn lay<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    ingredients: &'scope Ingredients<'_>,
+    site: &'scope Site<'_>,
+    image: &Path,
+) -> anyhow::Result<Made> {
+    let started = Instant::now();
+    let root = root::make(scope, ingredients, site.work, site.cache, site.progress);
+    let root = root.context("making the root file system")?;
+    let packages = ingredients.lock.system.packages.len();
+    site.progress.stage_timed("root", format!("configured {packages} packages"), started.elapsed());
+    let tools = (ingredients.tools)()?;
+    let skeleton = disk::assemble(&site.spec, root.folder(), &tools, image)?;
+    Ok(Made { skeleton, root_archive: root.discard(scope).kept()? })
+}

@@ -1,0 +1,78 @@
+//! Lays the last files onto the finished root file system, without making it anew.
+
+use std::fmt::Write;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::debugfs::{Debugfs, Error, FILES};
+use crate::rootfs::overlay::LateFile;
+
+/// What late files are taken to need at least: as long as they stay below, the file system is not made anew for them.
+const STEP: u64 = 16 << 20;
+/// The same of inodes.
+const STEP_OF_FILES: u64 = 256;
+
+/// Room for `files`, in bytes of whole blocks and in inodes, rounded up.
+pub(super) fn room(files: &[LateFile]) -> super::Content {
+    let blocks = files.iter().map(|file| (file.content.len() as u64).max(1).next_multiple_of(4096));
+    super::Content {
+        bytes: blocks.sum::<u64>().next_multiple_of(STEP),
+        inodes: (files.len() as u64).next_multiple_of(STEP_OF_FILES),
+    }
+}
+
+/// Lays `files`, whose folders are there and whose places are free.
+pub(super) fn lay(debugfs: &Debugfs<'_>, files: &[LateFile]) -> Result<(), Error> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    for (number, file) in files.iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        put(&path, file).map_err(|source| Error::Io { path, source })?;
+    }
+    debugfs.run(&commands(files), Some(folder.path()))
+}
+
+/// debugfs takes the mode from the file that it copies.
+fn put(path: &Path, file: &LateFile) -> io::Result<()> {
+    fs::write(path, &file.content)?;
+    fs::set_permissions(path, Permissions::from_mode(file.mode))
+}
+
+/// debugfs makes a file in the folder in which it is.
+fn commands(files: &[LateFile]) -> String {
+    let mut commands = String::new();
+    for (number, file) in files.iter().enumerate() {
+        let folder = file.path.parent().unwrap_or(Path::new("")).display();
+        let name = file.path.file_name().unwrap_or_default().display();
+        let _ = writeln!(commands, "cd \"/{folder}\"\nwrite {FILES}/{number} \"{name}\"");
+    }
+    commands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, content: &[u8]) -> LateFile {
+        LateFile { path: path.into(), content: content.to_vec(), mode: 0o644 }
+    }
+
+    #[test]
+    fn each_file_is_made_in_its_folder() {
+        let files = [file("etc/a b", b""), file("opt/x/y", b"")];
+        let expected = "cd \"/etc\"\nwrite /run/files/0 \"a b\"\ncd \"/opt/x\"\nwrite /run/files/1 \"y\"\n";
+        assert_eq!(commands(&files), expected);
+    }
+
+    #[test]
+    fn room_stays_the_same_for_small_changes() {
+        let one = room(&[file("etc/a", b"1")]);
+        assert_eq!(one, room(&[file("etc/a", &[2; 100_000]), file("etc/b", b"")]));
+        assert_eq!((one.bytes, one.inodes), (16 << 20, 256));
+        assert_eq!(room(&[]), super::super::Content::default());
+    }
+}
