@@ -2,6 +2,7 @@
 //! in. Run at every boot; what is right already is left alone.
 
 mod accounts;
+mod dnf;
 mod docker;
 mod k3s;
 mod network;
@@ -46,6 +47,7 @@ pub fn apply(machine: &Machine, site: &Site) -> Vec<Error> {
     errors.extend(network::apply(machine, site).err());
     errors.extend(time(machine, site).err());
     errors.extend(proxy::apply(machine, site).err());
+    errors.extend(dnf::apply(machine, site.proxy.as_ref()).err());
     errors.extend(docker::apply(machine, site).err());
     errors.extend(k3s::apply(machine, site).err());
     errors.extend(accounts::keys(machine, &site.admin.ssh_keys).err());
