@@ -9,11 +9,10 @@
 
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::deb::apt_sources;
 use super::package::Package;
-use crate::recipe::base::{SNAPSHOT_TIME, Source};
+use super::past::Past;
+use crate::recipe::base::Source;
 use crate::store::Download;
 
 /// What the user and the host say about mirrors.
@@ -89,14 +88,14 @@ impl Mirrors {
         Choice { named, usual }
     }
 
-    /// What to fetch for packages whose digests are known already, of archives as they were at `released`: from every mirror
-    /// that may be asked, and where none is named for the archive, from its snapshot service at last.
+    /// What to fetch for packages whose digests are known already, of archives as they were in the `past`: from every mirror that
+    /// may be asked, and where none is named for the archive, from its snapshot service or its vault at last.
     #[must_use]
-    pub fn downloads(&self, sources: &[Source], packages: &[Package], released: Timestamp) -> Vec<Download> {
+    pub fn downloads(&self, sources: &[Source], packages: &[Package], past: Past<'_>) -> Vec<Download> {
         let roots = |number: usize| {
             let Choice { mut named, usual } = self.choose(sources, number);
-            let snapshots = if usual.is_empty() { Vec::new() } else { snapshots(&sources[number], released) };
-            usual.into_iter().chain(snapshots).for_each(|url| push_new(&mut named, url));
+            let kept = if usual.is_empty() { Vec::new() } else { past.of(&sources[number]) };
+            usual.into_iter().chain(kept).for_each(|url| push_new(&mut named, url));
             named
         };
         let roots: Vec<Vec<String>> = (0..sources.len()).map(roots).collect();
@@ -117,16 +116,6 @@ fn hosts<'a>(host: &'a [String], sources: &[Source], wanted: usize) -> Vec<&'a S
     let fit = host.iter().filter(|url| url.ends_with(&suffix) && (own(url) || !theirs(url)));
     let (first, rest): (Vec<_>, Vec<_>) = fit.partition(|url| own(url));
     [first, rest].concat()
-}
-
-/// The archive at the times at which its snapshot service has what was released at `released`. A snapshot is taken some
-/// time after a release, and shows what was there; the second is for packages that did not stay a day.
-fn snapshots(source: &Source, released: Timestamp) -> Vec<String> {
-    let at = |hours: i64| {
-        let time = released.checked_add(SignedDuration::from_hours(hours)).unwrap_or(released);
-        Some(source.snapshot.as_ref()?.replace(SNAPSHOT_TIME, &time.strftime("%Y%m%dT%H%M%SZ").to_string()))
-    };
-    [24, 6].into_iter().filter_map(at).collect()
 }
 
 fn push_new(urls: &mut Vec<String>, url: String) {
@@ -244,8 +233,8 @@ mod tests {
         let urls = |user: &[&str]| {
             let user = user.iter().map(|url| (*url).to_owned()).collect();
             let mirrors = Mirrors { user, host: vec!["http://host.example/debian-security".to_owned()] };
-            let released = "2026-11-20T02:00:00Z".parse().unwrap();
-            mirrors.downloads(&sources(), std::slice::from_ref(&package), released).remove(0).urls
+            let past = Past { released: "2026-11-20T02:00:00Z".parse().unwrap(), system: &[] };
+            mirrors.downloads(&sources(), std::slice::from_ref(&package), past).remove(0).urls
         };
         let usual = [
             "http://host.example/debian-security/pool/a.deb",

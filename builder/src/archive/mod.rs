@@ -13,6 +13,7 @@ mod files;
 mod fixture;
 mod mirrors;
 mod package;
+mod past;
 mod rpm;
 mod signature;
 mod solution;
@@ -26,6 +27,7 @@ pub use family::{Archive, IndexRead, Opening, Probe, Probed, compare_versions, p
 pub use files::Larder;
 pub use mirrors::Mirrors;
 pub use package::Package;
+pub use past::Past;
 pub use rpm::header as rpm_header;
 pub use signature::{Certificate, Keyring};
 pub use solution::{Solution, Wanted};

@@ -34,6 +34,13 @@ impl Package {
         self.path.rsplit('/').next().unwrap_or(&self.path).to_owned()
     }
 
+    /// Its version as its authors give it: without the epoch, and without what stands behind the last `-`, the distribution's own.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        let version = self.version.split_once(':').map_or(self.version.as_str(), |(_, version)| version);
+        version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
+    }
+
     /// What to fetch for it, below one of `mirrors`.
     pub(super) fn download(&self, mirrors: &[String]) -> Download {
         Download {

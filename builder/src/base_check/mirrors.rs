@@ -74,7 +74,8 @@ fn snapshot(subject: &Subject<'_>, (number, source): (usize, &Source), url: &str
     })
 }
 
-fn probe(
+/// Asks one mirror for one suite, as of `now`.
+pub(super) fn probe(
     subject: &Subject<'_>,
     source: usize,
     (suite, mirror): (&str, &str),

@@ -8,6 +8,7 @@ mod keys;
 mod mirrors;
 mod packages;
 mod signatures;
+mod vaults;
 mod wrong;
 
 use std::fmt;
@@ -114,6 +115,7 @@ fn contents(subject: &Subject<'_>, stages: &Stages) -> Vec<Line> {
         }
     };
     let mut found = packages::lines(subject, &archive, stages);
+    found.lines.extend(vaults::lines(subject, &archive));
     found.lines.extend(signatures::lines(subject, &archive, &found.samples));
     let system = found.system.take();
     found.lines.extend(system.map(|system| files::lines(subject, &archive, &system, stages)).unwrap_or_default());

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::record::Records;
 use self::skeleton::Skeleton;
-use crate::archive::{Larder, Package, Trust};
+use crate::archive::{Larder, Package, Past, Trust};
 use crate::artifact::{self, Files};
 use crate::disk;
 use crate::lock::{self, Lock, Workshop};
@@ -176,7 +176,8 @@ impl Job {
     }
 
     fn downloads(&self, packages: &[Package], workshop: &Workshop<'_>) -> Vec<store::Download> {
-        workshop.mirrors.downloads(&self.loaded.base.sources, packages, self.lock.released)
+        let past = Past { released: self.lock.released, system: &self.lock.system.packages };
+        workshop.mirrors.downloads(&self.loaded.base.sources, packages, past)
     }
 
     /// A locked package that nobody has any more is told with what to do about it.

@@ -146,6 +146,27 @@ pub struct Source {
     /// mirror: a URL in which `{time}` stands for the time, as in `20261120T021110Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// The distribution's vault of this archive's past minor releases, asked last for RPMs that are locked and no longer on any
+    /// mirror: a URL in which a package's name in braces, such as `{almalinux-release}`, stands for that package's version in the
+    /// lock, such as `9.6`. It is one of the base's own `packages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<String>,
+}
+
+impl Source {
+    /// The package whose version [`Source::vault`] takes.
+    #[must_use]
+    pub fn vault_package(&self) -> Option<&str> {
+        let (_, rest) = self.vault.as_ref()?.split_once('{')?;
+        rest.split_once('}').map(|(name, _)| name)
+    }
+
+    /// The vault's URL of the minor release `version`, without a slash at the end.
+    #[must_use]
+    pub fn vault_of(&self, version: &str) -> Option<String> {
+        let place = format!("{{{}}}", self.vault_package()?);
+        Some(self.vault.as_ref()?.replace(&place, version).trim_end_matches('/').to_owned())
+    }
 }
 
 /// What stands for the time in [`Source::snapshot`].

@@ -6,7 +6,7 @@
 //! | field | value |
 //! |---|---|
 //! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count, nor which other bases it has |
-//! | `base` | the base as JSON, without what gets into no image: snapshots, keyrings, ages; its mirrors become the machine's own |
+//! | `base` | the base as JSON, without what gets into no image: snapshots, vaults, keyrings, ages; its mirrors become the machine's own |
 //! | `certificates` | of each source that the machine gets as a file of its own: the keyring |
 //! | `compose` | for each project: its name and its tree |
 //! | `platform` | for each file beside the recipe that only the platform names (manifests, values of charts): its name and its content |
@@ -145,7 +145,7 @@ impl Loaded {
         recipe.bases.clear();
         base.keyring.clear();
         for source in &mut base.sources {
-            (source.snapshot, source.keyring, source.stale_after_days) = (None, None, None);
+            (source.snapshot, source.vault, source.keyring, source.stale_after_days) = (None, None, None, None);
         }
         let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &recipe).json("base", &base);
         for (_, _, certificates) in self.third_parties() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use firstlight::archive::{Mirrors, Package};
+use firstlight::archive::{Mirrors, Package, Past};
 use firstlight::progress::Progress;
 use firstlight::store::Store;
 use firstlight::{lock, recipe};
@@ -36,7 +36,8 @@ impl Debian {
         let more = lock.tools.into_iter().filter(|tool| !packages.iter().any(|one| one.sha256 == tool.sha256));
         packages.extend(more.collect::<Vec<_>>());
         let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
-        let downloads = mirrors.downloads(&loaded.base.sources, &packages, lock.released);
+        let past = Past { released: lock.released, system: &lock.system.packages };
+        let downloads = mirrors.downloads(&loaded.base.sources, &packages, past);
         store.fetch(&downloads, &Progress::silent())?;
         Ok(Self { packages, store })
     }

@@ -20,6 +20,7 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
         found.push(problem.label(format!("expected `{stem}`")).hint("`--base` and recipes find a base by its file"));
     }
     found.extend(sources(&root.key("sources"), base.family, &base.sources));
+    found.extend(vaults(base));
     for (index, source) in base.sources.iter().enumerate() {
         for (number, name) in
             source.platforms.iter().enumerate().filter(|(_, name)| !base.platforms.contains_key(*name))
@@ -146,6 +147,29 @@ fn snapshot_url(at: KeyPath, source: &Source, url: &str) -> Option<Problem> {
     let what = format!("source `{}`: `{url}` is not the URL of a snapshot service", source.archive);
     let label = format!("expected `http://…` or `https://…` with `{SNAPSHOT_TIME}` in it");
     (!is_url(url) || !url.contains(SNAPSHOT_TIME)).then(|| Problem::value(at, what).label(label))
+}
+
+/// A vault is told apart by the version of a package that every lock has.
+fn vaults(base: &Base) -> Vec<Problem> {
+    let wrong = |(index, source): (usize, &Source)| {
+        let at = KeyPath::root().key("sources").item(index).key("vault");
+        let (archive, url) = (&source.archive, source.vault.as_ref()?);
+        if base.family != Family::Rpm {
+            let what = format!("source `{archive}`: packages in dpkg's format lie in no vault");
+            return Some(Problem::value(at, what).label("expected `snapshot`, with `{time}` in it"));
+        }
+        let package = source.vault_package().filter(|package| is_url(url) && !package.is_empty());
+        let Some(package) = package else {
+            let what = format!("source `{archive}`: `{url}` is not the URL of a vault");
+            let label = format!("expected `http://…` or `https://…` with such as `{{{}-release}}` in it", base.os.id);
+            return Some(Problem::value(at, what).label(label));
+        };
+        (!base.packages.iter().any(|own| own == package)).then(|| {
+            let what = format!("source `{archive}`: `{package}`, whose version the vault takes, is not in every lock");
+            Problem::value(at, what).label("expected one of `packages`")
+        })
+    };
+    base.sources.iter().enumerate().filter_map(wrong).collect()
 }
 
 fn is_url(text: &str) -> bool {

@@ -274,6 +274,27 @@ fn the_identity_changes_with_the_content_and_not_with_its_layout_or_its_snapshot
 }
 
 #[test]
+fn a_vault_takes_the_version_of_a_package_that_every_lock_has() {
+    let told = |family: &str, vault: &str| {
+        let fixture = Fixture::new();
+        let base = BASE.replace("family = \"deb\"", &format!("family = \"{family}\""));
+        let base = base.replacen("mirrors = ", &format!("vault = \"{vault}\"\nmirrors = "), 1);
+        fixture.write("recipes/bases/debian-13.toml", &base);
+        fixture.told(None)
+    };
+    for (family, vault, words) in [
+        ("deb", "https://vault.example/{systemd}", "packages in dpkg's format lie in no vault"),
+        ("rpm", "https://vault.example/9.6", "is not the URL of a vault"),
+        ("rpm", "vault.example/{systemd}", "is not the URL of a vault"),
+        ("rpm", "https://vault.example/{example-release}", "`example-release`, whose version the vault takes"),
+    ] {
+        let told = told(family, vault);
+        assert!(told.contains(words), "{told}");
+    }
+    assert!(!told("rpm", "https://vault.example/{systemd}").contains("vault"));
+}
+
+#[test]
 fn what_a_later_stage_finds_is_told_at_the_recipes_line() {
     let fixture = Fixture::new();
     let loaded = fixture.load(None).unwrap_or_else(|error| panic!("{error}"));
