@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use firstlight::archive::Keyring;
-use firstlight::recipe;
+use firstlight::recipe::{self, base::Base};
 
 /// As the distributions publish them: <https://ftp-master.debian.org/keys.html>, <https://wiki.ubuntu.com/SecurityTeam/FAQ>.
 const DEBIAN_12: &[&str] = &[
@@ -19,13 +19,20 @@ const DEBIAN_13: &[&str] = &[
 ];
 const UBUNTU: &[&str] = &["F6ECB3762474EDA9D21B7022871920D1991BC93C"];
 
-/// The bases of apt's family, with the certificates that may sign each one's archive.
+/// <https://almalinux.org/security/>.
+const ALMALINUX_9: &[&str] = &["BF18AC2876178908D6E71267D36CB86CB86B3716"];
+/// <https://rockylinux.org/resources/gpg-key-info>.
+const ROCKY_9: &[&str] = &["21CB256AE16FC54C6E652949702D426D350D275D"];
+
+/// The bases, with the certificates that may sign each one's archive or packages.
 const BASES: &[(&str, &[&str])] = &[
     ("debian-12", DEBIAN_12),
     ("debian-13", DEBIAN_13),
     ("debian-14", DEBIAN_13),
     ("ubuntu-22.04", UBUNTU),
     ("ubuntu-24.04", UBUNTU),
+    ("almalinux-9", ALMALINUX_9),
+    ("rocky-9", ROCKY_9),
 ];
 
 fn folder() -> PathBuf {
@@ -53,6 +60,21 @@ fn the_certificates_are_those_of_the_distribution_and_may_sign() {
         assert_eq!(found, *fingerprints, "{name}");
         assert!(certificates.iter().all(|certificate| certificate.refused.is_none()), "{name}: {certificates:?}");
     }
+}
+
+/// So that what is proved on AlmaLinux's shape holds for its sibling.
+#[test]
+fn rocky_is_almalinux_by_other_names() {
+    let read = |name: &str| recipe::read_base(&folder().join(name)).unwrap_or_else(|error| panic!("{error}"));
+    let (alma, rocky) = (read("almalinux-9.toml"), read("rocky-9.toml"));
+    let renamed = |names: &[String]| names.iter().map(|name| name.replace("almalinux", "rocky")).collect::<Vec<_>>();
+    let suites = |base: &Base| base.sources.iter().map(|source| source.suites.clone()).collect::<Vec<_>>();
+    assert_eq!(suites(&alma), suites(&rocky));
+    assert!(!rocky.sources.iter().any(|source| format!("{source:?}").contains("alma")), "{:?}", rocky.sources);
+    assert_eq!(alma.boot.shim.replace("almalinux", "rocky"), rocky.boot.shim);
+    assert_eq!((renamed(&alma.packages), renamed(&alma.tools)), (rocky.packages, rocky.tools));
+    assert_eq!((alma.kernel, alma.platforms, alma.overlays), (rocky.kernel, rocky.platforms, rocky.overlays));
+    assert_eq!((alma.ext4, alma.cpu_level, alma.os.version_id), (rocky.ext4, rocky.cpu_level, rocky.os.version_id));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes almalinux-9.asc and epel-9.asc, the certificates that may sign the packages of AlmaLinux 9 and EPEL 9, from trixie's own
-# package distribution-gpg-keys, and docker-rpm.asc from Docker's own server. Usage: el.sh MIRROR, such as
+# Makes almalinux-9.asc, rocky-9.asc and epel-9.asc, the certificates that may sign the packages of AlmaLinux 9, Rocky Linux 9 and
+# EPEL 9, from trixie's own package distribution-gpg-keys, and docker-rpm.asc from Docker's own server. Usage: el.sh MIRROR, such as
 # http://ftp.de.debian.org/debian
 #
 # The package's digest is the one that the signed index of trixie gives; Docker's certificate is known by the fingerprint that
@@ -21,6 +21,7 @@ ar x keys.deb data.tar.xz
 tar -xJf data.tar.xz ./usr/share/distribution-gpg-keys
 cd usr/share/distribution-gpg-keys
 cp alma/RPM-GPG-KEY-AlmaLinux-9 "$target/almalinux-9.asc"
+cp rocky/RPM-GPG-KEY-Rocky-9 "$target/rocky-9.asc"
 cp epel/RPM-GPG-KEY-EPEL-9 "$target/epel-9.asc"
 
 curl -fsS -o "$work/docker.asc" https://download.docker.com/linux/centos/gpg
