@@ -55,7 +55,7 @@ impl RpmDistribution {
         }
         // EPEL's snapd is not among its packages.
         replace("microk8s = [\"snapd\"]\n", "")?;
-        replace("[overlays]\nmicrok8s = [\"snap-link\"]\n", "")?;
+        replace("# Classic snaps look for each other below /snap.\nmicrok8s = [\"snap-link\"]\n", "")?;
         replace("family = \"rpm\"\n", "family = \"rpm\"\nkernel_parameters = [\"security=selinux\"]\n")?;
         let path = into.join(BASE);
         fs::write(&path, text)?;
