@@ -20,7 +20,7 @@ use end_to_end::guest::{Guest, Settings};
 use end_to_end::mirror::Fault;
 use end_to_end::rpm_distribution::RpmDistribution;
 use end_to_end::rpm_distribution::key::Key;
-use end_to_end::{drivers, judge};
+use end_to_end::{drivers, image, judge};
 
 /// Which of several versions dnf must choose (rpm's own order of versions, streams of modules, Obsoletes).
 const CHOSEN: &[(&str, &str)] = &[
@@ -84,6 +84,27 @@ fn a_list_of_packages_that_is_not_the_signed_one_is_refused() -> Result<()> {
     let other = Key::make("Somebody else <else@firstlight.invalid>")?;
     other.export(&bench.folder.join("bases/AlmaLinux.asc"))?;
     refused("a list signed by another key", &["repomd.xml", "unknown key"])
+}
+
+/// As when a minor release has followed: what was locked lies in the vault of its own.
+#[test]
+fn what_the_mirrors_have_dropped_comes_from_the_vault_and_what_neither_has_is_told() -> Result<()> {
+    let Built { bench, .. } = bench::built()?;
+    let vault = format!("/vault/9.6/extras/x86_64/os/Packages/f/{}-", bench::DROPPED);
+    let asked = bench.mirror.requests();
+    let from_vault = asked.iter().filter(|request| request.path.starts_with(&vault)).count();
+    ensure!(from_vault > 0, "nobody asked for {vault}");
+
+    let dropped = bench.drop_from_mirror("feature-links")?;
+    bench.mirror.fail(&format!("/vault/9.6/{dropped}"), Fault::Status(404), usize::MAX);
+    let out = bench.folder.join("none");
+    let output = image::command().args(["build", "--locked", "--out"]).arg(&out).arg(&bench.recipe).output()?;
+    let said = image::text(&output);
+    ensure!(output.status.code() == Some(2), "{said}");
+    for words in [&format!("/vault/9.6/{dropped}"), "/almalinux/9/", "404", "`firstlight lock --update`"] {
+        ensure!(said.contains(words), "`{words}` is not in {said}");
+    }
+    Ok(())
 }
 
 /// The second build has nothing of the first but the downloads: rpm's database and SELinux' labels are the same in both.

@@ -75,6 +75,9 @@ fn a_base_of_rpms_is_tried_and_what_is_wrong_with_it_is_told() -> Result<()> {
         "kernel.metal",
         "kernel.cloud",
         "platforms.docker",
+        "vault of BaseOS/x86_64/os",
+        "vault of extras/x86_64/os",
+        "vault of Everything/x86_64",
         "package of epel/9",
         "package of linux/centos/9",
         "boot.shim",
@@ -113,6 +116,10 @@ fn what_is_wrong_in_the_base(bench: &Bench) -> Result<()> {
             "boot.grub",
             &["/boot/efi/EFI/redhat/grubx64.efi", "the nearest file is /boot/efi/EFI/almalinux/grubx64.efi"],
         )],
+    )?;
+    bench.fails(
+        ("/vault/{almalinux-release}", "/cellar/{almalinux-release}"),
+        &[("vault of BaseOS/x86_64/os", &["/cellar/9.5/BaseOS/x86_64/os/repodata/repomd.xml", "404"])],
     )?;
     bench.fails(("version_id = \"9\"", "version_id = \"8\""), &[("os", &["VERSION_ID=9", "VERSION_ID=8"])])?;
     bench.fails(

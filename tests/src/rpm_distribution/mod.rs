@@ -121,6 +121,18 @@ fn make(catalogue: &Catalogue, debian: &BTreeMap<String, Debian>, work: &Path, i
             if repository == Repository::AppStream { ("xz", Some(modules.as_path())) } else { ("gz", None) };
         repository::index(&into.join(repository.folder()), compression, modules, &keys[repository.vendor()])?;
     }
+    keep_in_vaults(into)
+}
+
+/// Two minor releases as the vaults would have them: the one before this distribution's, and its own, as when the next one is out.
+fn keep_in_vaults(server: &Path) -> Result<()> {
+    for (vault, archive) in [("vault", "../almalinux/9"), ("archive/epel", "../../epel/9")] {
+        let folder = server.join(vault);
+        fs::create_dir_all(&folder)?;
+        for minor in ["9.5", "9.6"] {
+            std::os::unix::fs::symlink(archive, folder.join(minor))?;
+        }
+    }
     Ok(())
 }
 

@@ -45,6 +45,7 @@ impl RpmDistribution {
             text = text.replace(from, to);
             Ok(())
         };
+        replace("https://vault.almalinux.org", &format!("{}/vault", mirror.url()))?;
         for server in SERVERS {
             replace(server, &mirror.url())?;
         }
