@@ -40,6 +40,28 @@ impl FromStr for Forward {
     }
 }
 
+/// A disk besides the image's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExtraDisk {
+    /// A new one of this size, thrown away with the machine.
+    Empty(Size),
+    /// What this file holds, byte for byte; the machine may write to it.
+    File(PathBuf),
+}
+
+impl FromStr for ExtraDisk {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_file = Path::new(text).is_file();
+        match text.parse() {
+            Ok(size) => Ok(Self::Empty(size)),
+            Err(_) if is_file => Ok(Self::File(text.into())),
+            Err(error) => Err(format!("{error}; nor is there a file `{text}`")),
+        }
+    }
+}
+
 /// A running machine; it ends with this value.
 pub(super) struct Virtual {
     child: Child,
@@ -138,7 +160,7 @@ impl Drop for Virtual {
     }
 }
 
-/// The image on a copy-on-write overlay of the wanted size, further empty disks, and the stick with the site.
+/// The image on a copy-on-write overlay of the wanted size, further disks, and the stick with the site.
 fn disks(options: &Options, folder: &Path) -> Result<Vec<String>, Error> {
     let overlay = options.state.clone().unwrap_or_else(|| folder.join("disk.qcow2"));
     if options.state.is_none() || !overlay.exists() {
@@ -149,10 +171,16 @@ fn disks(options: &Options, folder: &Path) -> Result<Vec<String>, Error> {
         None => drive("system", "qcow2", &overlay),
     };
     arguments.extend(["-device".into(), "virtio-blk-pci,drive=system,serial=firstlight-system,bootindex=1".into()]);
-    for (number, size) in options.extra_disks.iter().enumerate() {
-        let path = folder.join(format!("extra{number}.raw"));
-        let file = File::create(&path).map_err(Error::io(format!("making {}", path.display())))?;
-        file.set_len(size.bytes()).map_err(Error::io(format!("making {}", path.display())))?;
+    for (number, disk) in options.extra_disks.iter().enumerate() {
+        let path = match disk {
+            ExtraDisk::File(path) => path.clone(),
+            ExtraDisk::Empty(size) => {
+                let path = folder.join(format!("extra{number}.raw"));
+                let made = File::create(&path).and_then(|file| file.set_len(size.bytes()));
+                made.map_err(Error::io(format!("making {}", path.display())))?;
+                path
+            }
+        };
         arguments.extend(drive(&format!("extra{number}"), "raw", &path));
         let device = format!("virtio-blk-pci,drive=extra{number},serial=firstlight-extra{number}");
         arguments.extend(["-device".into(), device]);
@@ -245,6 +273,15 @@ fn network(forwards: &[Forward]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_further_disk_is_a_size_or_a_file_that_is_there() {
+        assert_eq!("2 GB".parse(), Ok(ExtraDisk::Empty("2 GB".parse().unwrap())));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(file.path().to_str().unwrap().parse(), Ok(ExtraDisk::File(file.path().into())));
+        let told = "no/such/file".parse::<ExtraDisk>().unwrap_err();
+        assert!(told.contains("nor is there a file `no/such/file`"), "{told}");
+    }
 
     #[test]
     fn a_forward_is_two_ports() {

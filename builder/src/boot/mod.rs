@@ -22,7 +22,7 @@ use crate::stage::{self, Temporary};
 
 pub use accel::Accel;
 pub use firmware::Firmware;
-pub use machine::Forward;
+pub use machine::{ExtraDisk, Forward};
 pub use verdict::Outcome;
 
 use channel::Channel;
@@ -53,8 +53,8 @@ pub struct Options {
     pub accel: Accel,
     /// Size of the disk that the image finds itself on; at least the image's.
     pub disk_size: Option<Size>,
-    /// Further empty disks.
-    pub extra_disks: Vec<Size>,
+    /// Further disks, with the serial numbers `firstlight-extra0`, `firstlight-extra1` and so on.
+    pub extra_disks: Vec<ExtraDisk>,
     /// Ports of this host's loopback that lead to the machine.
     pub forwards: Vec<Forward>,
     /// Where the machine's writes go, kept for a later start; absent: thrown away.

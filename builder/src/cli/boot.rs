@@ -9,7 +9,7 @@ use clap::Args;
 use firmware_checks::units::Size;
 
 use super::BadInput;
-use crate::boot::{self, Accel, Firmware, Forward, Options, Outcome};
+use crate::boot::{self, Accel, ExtraDisk, Firmware, Forward, Options, Outcome};
 
 /// Try an image in QEMU: show its console, wait for the readiness report, and exit 0 when it is ready, 1 when it
 /// is not, 2 when that could not be told. The image is not changed.
@@ -41,9 +41,10 @@ pub struct Boot {
     /// Size of the disk that the image finds itself on [default: 16 GB].
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<Size>,
-    /// A further empty disk; may be given several times.
-    #[arg(long = "disk", value_name = "SIZE")]
-    disks: Vec<Size>,
+    /// A further disk, empty, or with what a file holds (and into which the machine's writes go); may be given several times.
+    /// A site names the first by the id `virtio-firstlight-extra0`.
+    #[arg(long = "disk", value_name = "SIZE|FILE")]
+    disks: Vec<ExtraDisk>,
     /// A TCP port of this host's loopback that leads to one of the machine; may be given several times.
     #[arg(long = "forward", value_name = "HOST:GUEST")]
     forwards: Vec<Forward>,
