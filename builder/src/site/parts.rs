@@ -1,6 +1,6 @@
 //! What a `site.toml` says of the parts that only some appliances use, each with its explanation.
 
-use firmware_checks::requirements::{Need, SiteNeeds};
+use firmware_checks::requirements::{DataFolder, Need, SiteNeeds};
 
 /// Keys that stand before the first table.
 pub(super) fn keys(needs: &SiteNeeds) -> String {
@@ -30,6 +30,16 @@ fn part(need: Option<Need>, text: &str) -> String {
     format!("\n{explained}{how}\n{rest}")
 }
 
+/// Disks for those data folders that lie below the data partition, not on its mount point.
+pub(super) fn disks(folders: &[DataFolder]) -> String {
+    let folder = |folder: &&DataFolder| folder.path.trim_end_matches('/') != "/srv";
+    let disk = |folder: &DataFolder| {
+        format!("#[[disks]]\n#folder = \"{}\"\n#id = \"nvme-eui.0025385b01411e9c\"\n", folder.name)
+    };
+    let disks: String = folders.iter().filter(folder).map(disk).collect();
+    if disks.is_empty() { String::new() } else { format!("{DISKS}{disks}") }
+}
+
 fn values(needs: &SiteNeeds) -> String {
     if needs.values.is_empty() {
         return String::new();
@@ -45,6 +55,11 @@ fn values(needs: &SiteNeeds) -> String {
     let lines: String = needs.values.iter().map(line).collect();
     format!("\n# What this appliance alone asks for. Nothing of it shows in a report or a log.\n[values]\n{lines}")
 }
+
+const DISKS: &str = "
+# A disk of its own for a data folder: by what ls /dev/disk/by-id calls it, or by its model or its size (\"1.9 TB\"). It must be empty, is given
+# a file system, and found again in every boot; a disk that holds anything is never written.
+";
 
 /// The table of a machine in a cluster.
 pub(super) const CLUSTER: &str = "

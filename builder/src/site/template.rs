@@ -26,6 +26,7 @@ pub fn template(recipe: &Recipe) -> String {
     };
     let needs = &recipe.requirements.site;
     let (keys, tables, reach) = (parts::keys(needs), parts::tables(needs), parts::REACH);
+    let disks = parts::disks(&recipe.requirements.data);
     let cluster = match recipe.platform {
         Platform::K3s(_) => parts::CLUSTER,
         _ => "",
@@ -70,7 +71,7 @@ hostname = "{name}"
 # The password for the console, hashed, between single quotes: mkpasswd, or openssl passwd -6.
 # It is never used over the network.
 #password_hash = '$6$...'
-{tables}{cluster}{reach}"#
+{tables}{disks}{cluster}{reach}"#
     )
 }
 
@@ -119,6 +120,22 @@ mod tests {
             .fold(text, |text, proposal| text.replace(&format!("\n{proposal}"), &format!("\n{}", &proposal[1..])));
         let site = parse(Path::new("site.toml"), text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(site.cluster.unwrap().nodes.len(), 2);
+    }
+
+    #[test]
+    fn a_disk_is_spoken_of_for_each_folder_that_may_have_one() {
+        let folder = |name, path| format!("{{ name = '{name}', path = '{path}', minimum = '1 GB' }}");
+        let data = [folder("data", "/srv"), folder("fast", "/srv/fast")].join(", ");
+        let text = template(&recipe(&format!("requirements = {{ data = [{data}] }}")));
+        let text = ["#[[disks]]", "#folder", "#id = \"nvme"]
+            .iter()
+            .fold(text, |text, proposal| text.replace(&format!("\n{proposal}"), &format!("\n{}", &proposal[1..])));
+        let site = parse(Path::new("site.toml"), text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(site.disks.iter().map(|disk| disk.folder.as_str()).collect::<Vec<_>>(), ["fast"]);
+        assert!(
+            !template(&recipe(&format!("requirements = {{ data = [{}] }}", folder("data", "/srv"))))
+                .contains("[[disks]]")
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod kind;
 mod place;
 mod remedy;
+mod selected;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +15,23 @@ use place::Place;
 /// The checks of this folder.
 pub const CHECKS: &[Check] = &[
     Check {
+        id: "disk.selected",
+        title: "Disks for data folders",
+        phases: &[Phase::Admission, Phase::Acceptance],
+        after: &[],
+        documentation: "For each [[disks]] of site.toml: the one disk that it means is mounted at the data folder's path. An \
+            empty disk was given an ext4 file system for it; one that holds anything else is never written, and fails with what \
+            it holds. Fails where no disk is meant, with those that are there, or several, and where the folder already holds \
+            files that the disk would hide. As long as it fails, the platform is not started, even on a machine that was let \
+            through before.",
+        applies: |_| true,
+        run: selected::run,
+    },
+    Check {
         id: "disk.size",
         title: "Size of data folders",
         phases: &[Phase::Admission, Phase::Acceptance],
-        after: &[],
+        after: &["disk.selected"],
         documentation: "For each folder of requirements.data: the size of the file system that holds it, without what \
             that keeps for its own structures. Where several folders lie on one file system, what they ask adds up. \
             Less than minimum fails, less than recommended warns. A folder below a mount point of /etc/fstab where \
@@ -29,7 +43,7 @@ pub const CHECKS: &[Check] = &[
         id: "disk.free",
         title: "Free space for data folders",
         phases: &[Phase::Admission],
-        after: &[],
+        after: &["disk.selected"],
         documentation: "For each folder of requirements.data that asks for it: the space that is still free on its file \
             system, and not kept for root, before the platform first starts. Where several folders lie on one file \
             system, what they ask adds up. Less than free fails, and so does a file system that is mounted read-only.",
@@ -40,7 +54,7 @@ pub const CHECKS: &[Check] = &[
         id: "disk.kind",
         title: "Kind of disk under data folders",
         phases: &[Phase::Admission, Phase::Acceptance],
-        after: &[],
+        after: &["disk.selected"],
         documentation: "For each folder of requirements.data with solid_state: whether the kernel calls the disk below it \
             rotational. That warns, or fails where solid_state is `required`. Does not apply to virtual machines, whose \
             disks are what their hypervisor says, nor where no disk of this machine is below the folder.",

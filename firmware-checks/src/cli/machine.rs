@@ -2,8 +2,10 @@
 
 use clap::{Args, Subcommand};
 
-use super::Outcome;
+use super::{Outcome, Wrong};
 use crate::appliance::Appliance;
+use crate::gate;
+use crate::machine::data_disks::{self, Done};
 use crate::machine::grow::{self, Error};
 use crate::machine::renew::{self, Renewed};
 use crate::machine::{cluster_secrets, compose, given, images, ssh_keys};
@@ -21,6 +23,13 @@ pub struct Machine {
 enum Action {
     /// Grow the data partition and its file system to the end of the disk. Safe to repeat, and to interrupt.
     Grow,
+    /// Mount the disks that the site names for data folders, and make the file systems of those that are empty. A disk that holds
+    /// anything else is never written. Safe to repeat, and to interrupt.
+    DataDisks {
+        /// Forget which disk held this data folder, where it is lost, so that an empty one may take its place.
+        #[arg(long, value_name = "FOLDER")]
+        forget: Option<String>,
+    },
     /// Make the machine's SSH host keys where they are not there whole. Safe to repeat, and to interrupt.
     SshKeys,
     /// Bring the ESP and the BIOS boot partition to the boot loader of the installed packages. Safe to repeat, and to interrupt.
@@ -49,6 +58,8 @@ impl Machine {
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.action {
             Action::Grow => grow(),
+            Action::DataDisks { forget: Some(name) } => forget_disk(&name),
+            Action::DataDisks { forget: None } => data_disks(),
             Action::SshKeys => ssh_keys(),
             Action::RenewBootLoader { wait } => renew_boot_loader(wait),
             Action::LoadImages => load_images(),
@@ -71,6 +82,44 @@ fn grow() -> anyhow::Result<Outcome> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn data_disks() -> anyhow::Result<Outcome> {
+    let machine = crate::facts::Machine::here();
+    let Some(site) = site::status(machine.root()).site.filter(|site| !site.disks.is_empty()) else {
+        println!("the site names no disk for data");
+        return Ok(Outcome::Done);
+    };
+    let folders = Appliance::load(machine.root())?.requirements.data;
+    if machine.path(gate::OPEN).exists() && !data_disks::all_mounted(&machine, &folders, &site) {
+        let why = "the platform runs, and could write below what would be mounted: disks are mounted before it starts, at the next boot";
+        return Err(Wrong(why.to_owned()).into());
+    }
+    let mut outcome = Outcome::Done;
+    for (folder, done) in data_disks::prepare(&machine, &folders, &site)? {
+        match done {
+            Done::Before => println!("{folder}: mounted before"),
+            Done::Mounted { disk, made, note } => {
+                println!("{folder}: {disk} {}mounted", if made { "given a file system and " } else { "" });
+                note.iter().for_each(|note| eprintln!("warning: {folder}: {note}"));
+            }
+            Done::Not(why) => {
+                eprintln!("error: {folder}: {why}");
+                outcome = Outcome::NotReady;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+fn forget_disk(name: &str) -> anyhow::Result<Outcome> {
+    if !data_disks::forget(&crate::facts::Machine::here(), name)? {
+        return Err(
+            Wrong(format!("this machine knows of no disk that held `{name}`: see {}", data_disks::RECORD)).into()
+        );
+    }
+    println!("{name}: forgotten; now sudo systemctl restart firstlight-data-disks");
+    Ok(Outcome::Done)
 }
 
 fn ssh_keys() -> anyhow::Result<Outcome> {

@@ -20,6 +20,9 @@ pub struct Disk {
 /// Bytes in a sector of sysfs, whatever the disk's own are.
 const SECTOR: u64 = 512;
 
+/// Where udev keeps lasting names of disks.
+const BY_ID: &str = "/dev/disk/by-id";
+
 /// Beginnings of names of block devices that are no disks: they are in memory, or lie on others.
 const NO_DISKS: &[&str] = &["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "drbd", "mtdblock"];
 
@@ -99,22 +102,75 @@ fn bytes(folder: &Path) -> io::Result<u64> {
 /// `/sys/block` or the table of mounts could not be read.
 pub fn unused(machine: &Machine) -> io::Result<Vec<Disk>> {
     let used: Vec<String> = super::mounts::all(machine)?.into_iter().map(|mount| mount.device).collect();
-    let swaps = machine.told("/proc/swaps").unwrap_or_default();
+    let mut found = Vec::new();
+    for (disk, folder) in disks(machine)? {
+        let number = number(&folder);
+        let idle = !swaps(machine, &disk.name) && !used.contains(&number) && bare(&folder);
+        if idle && blank(machine, &disk.name, &number) {
+            found.push(disk);
+        }
+    }
+    found.sort_by_key(|disk| (std::cmp::Reverse(disk.bytes), disk.name.clone()));
+    Ok(found)
+}
+
+/// Every whole disk with a medium, each with its folder in sysfs, by name. One of which its size can't be told is left out.
+///
+/// # Errors
+/// `/sys/block` could not be read.
+pub fn disks(machine: &Machine) -> io::Result<Vec<(Disk, PathBuf)>> {
     let mut found = Vec::new();
     for name in machine.names("/sys/block")? {
         if NO_DISKS.iter().any(|beginning| name.starts_with(beginning)) {
             continue;
         }
         let Ok(folder) = fs::canonicalize(machine.path(&format!("/sys/block/{name}"))) else { continue };
-        let number = fs::read_to_string(folder.join("dev")).unwrap_or_default().trim().to_owned();
-        let swap = swaps.lines().any(|line| line.split_ascii_whitespace().next() == Some(&format!("/dev/{name}")));
-        if swap || used.contains(&number) || !bare(&folder) || !blank(machine, &name, &number) {
-            continue;
-        }
-        found.extend(disk(&folder).ok().filter(|disk| disk.bytes > 0));
+        found.extend(disk(&folder).ok().filter(|disk| disk.bytes > 0).map(|disk| (disk, folder)));
     }
-    found.sort_by_key(|disk| (std::cmp::Reverse(disk.bytes), disk.name.clone()));
     Ok(found)
+}
+
+/// The numbers `MAJOR:MINOR` of the disk or partition at `folder`; empty where the kernel does not say.
+#[must_use]
+pub fn number(folder: &Path) -> String {
+    fs::read_to_string(folder.join("dev")).unwrap_or_default().trim().to_owned()
+}
+
+/// Whether the disk `name` is swap as a whole.
+#[must_use]
+pub fn swaps(machine: &Machine, name: &str) -> bool {
+    let swaps = machine.told("/proc/swaps").unwrap_or_default();
+    swaps.lines().any(|line| line.split_ascii_whitespace().next() == Some(&format!("/dev/{name}")))
+}
+
+/// The partitions of the disk at `folder`, by name.
+///
+/// # Errors
+/// The failing system call's.
+pub fn partitions(folder: &Path) -> io::Result<Vec<String>> {
+    let folders = entries(folder)?.into_iter().filter(|entry| entry.join("partition").exists());
+    let mut names: Vec<String> = folders.filter_map(|entry| Some(entry.file_name()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// What is built upon the disk at `folder`, such as a RAID or a logical volume, by the kernel's names.
+///
+/// # Errors
+/// The failing system call's.
+pub fn holders(folder: &Path) -> io::Result<Vec<String>> {
+    let holders = entries(&folder.join("holders"))?;
+    Ok(holders.iter().filter_map(|entry| Some(entry.file_name()?.to_str()?.to_owned())).collect())
+}
+
+/// The names of the disk in `/dev/disk/by-id`.
+#[must_use]
+pub fn names(machine: &Machine, disk: &Disk) -> Vec<String> {
+    let leads_here = |link: &String| {
+        let target = fs::read_link(machine.path(&format!("{BY_ID}/{link}")));
+        target.is_ok_and(|target| target.file_name().is_some_and(|name| name == disk.name.as_str()))
+    };
+    machine.names(BY_ID).unwrap_or_default().into_iter().filter(leads_here).collect()
 }
 
 /// Whether the disk at `folder` can be written, stays in the machine, has no partitions, and nothing is built upon it.
@@ -143,11 +199,5 @@ fn blank(machine: &Machine, name: &str, number: &str) -> bool {
 /// The path of the disk that stays the same over reboots, where udev made one, else `/dev/NAME`.
 #[must_use]
 pub fn lasting_path(machine: &Machine, disk: &Disk) -> String {
-    let folder = "/dev/disk/by-id";
-    let leads_here = |link: &String| {
-        let target = fs::read_link(machine.path(&format!("{folder}/{link}")));
-        target.is_ok_and(|target| target.file_name().is_some_and(|name| name == disk.name.as_str()))
-    };
-    let links = machine.names(folder).unwrap_or_default();
-    links.into_iter().find(leads_here).map_or_else(|| format!("/dev/{}", disk.name), |link| format!("{folder}/{link}"))
+    names(machine, disk).first().map_or_else(|| format!("/dev/{}", disk.name), |link| format!("{BY_ID}/{link}"))
 }

@@ -6,6 +6,7 @@
 pub mod block;
 pub mod boot;
 pub mod clock;
+pub mod ext4;
 pub mod host;
 pub mod hypervisor;
 pub mod identity;

@@ -17,6 +17,7 @@ use crate::console;
 use crate::facts::{Machine, network};
 use crate::files;
 use crate::firewall;
+use crate::machine::data_disks;
 use crate::report::{Gate, Report, Verdict};
 use crate::site;
 
@@ -100,7 +101,8 @@ impl Service {
         console::start_logins(&self.machine);
         // A stick that was there before its events were watched for, but too late for the boot's own import.
         self.import();
-        if self.latched && self.gate == Gate::Shut {
+        // Without its disks the platform would write its data elsewhere: then the machine is judged anew.
+        if self.latched && self.gate == Gate::Shut && self.has_its_disks() {
             self.open_by_latch();
         }
         let mut report = self.first_verdict()?;
@@ -140,6 +142,9 @@ impl Service {
     }
 
     fn judge(&mut self) -> Report {
+        if self.gate == Gate::Shut {
+            self.has_its_disks();
+        }
         // What a recipe calls `local` is the networks that the machine is in now.
         logged(
             "filling the machine's networks into the firewall",
@@ -259,6 +264,17 @@ impl Service {
         }
     }
 
+    /// Whether every data folder lies on the disk that the site names for it, once that has been tried: a site may have come
+    /// after the boot's own try, and a disk, too.
+    fn has_its_disks(&self) -> bool {
+        let Some(site) = site::status(self.machine.root()).site else { return true };
+        let mounted = || data_disks::all_mounted(&self.machine, &self.appliance.requirements.data, &site);
+        if !mounted() {
+            mount_data_disks();
+        }
+        mounted()
+    }
+
     /// Imports the site from a medium that is there by now, where the machine has none yet.
     fn import(&self) -> bool {
         if site::status(self.machine.root()).site.is_some() {
@@ -275,6 +291,16 @@ impl Service {
             Err(error) => logged("importing the site from a medium", Err(error)),
         }
     }
+}
+
+/// Mounts the disks for data that the site names, by the boot's own service. It fails where one can't be had, of which the
+/// check `disk.selected` says why.
+fn mount_data_disks() {
+    let unit = "firstlight-data-disks.service";
+    let run = |verb| Command::new("systemctl").args([verb, unit]).stdin(Stdio::null()).status();
+    // A unit that fails again and again is refused by systemd after a while, unless that is forgotten.
+    let outcome = run("reset-failed").and_then(|_| run("restart")).map(drop);
+    logged("mounting the disks for data", outcome);
 }
 
 /// Until the deadline, a check of the platform itself that does not pass has not passed yet. Checks that had their

@@ -2,6 +2,7 @@
 
 pub mod cluster_secrets;
 pub mod compose;
+pub mod data_disks;
 pub mod given;
 pub mod grow;
 pub mod images;

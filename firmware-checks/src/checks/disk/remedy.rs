@@ -79,16 +79,25 @@ pub(super) fn emptier(machine: &Machine, folder: &DataFolder, place: &Place, wan
 
 /// How `folder` comes to lie on a disk that nobody uses.
 fn use_disk(machine: &Machine, folder: &DataFolder, place: &Place, unused: &Disk) -> String {
-    let path = block::lasting_path(machine, unused);
-    let begins = format!("/dev/{} ({}, empty) is not used: sudo mkfs.ext4 {path}", unused.name, told(unused.bytes));
-    let DataFolder { path: folder, .. } = folder;
-    if place.point() == *folder {
+    let DataFolder { name, path, .. } = folder;
+    let begins = format!("/dev/{} ({}, empty) is not used", unused.name, told(unused.bytes));
+    let empty = machine.names(path).map_or(true, |names| names.is_empty());
+    let id = block::names(machine, unused).into_iter().next().or_else(|| unused.identifier.clone());
+    // What is mounted there already, or holds files, is not mounted over: that is done by hand.
+    if let Some(id) = id.filter(|_| empty && place.point() != *path) {
         return format!(
-            "{begins}; in /etc/fstab put {path} in the place of the first field of the line for {folder}; restart"
+            "{begins}: add [[disks]] with folder = \"{name}\" and id = \"{id}\" to site.toml, then sudo firmware-checks site import FOLDER"
+        );
+    }
+    let disk = block::lasting_path(machine, unused);
+    let begins = format!("{begins}: sudo mkfs.ext4 {disk}");
+    if place.point() == *path {
+        return format!(
+            "{begins}; in /etc/fstab put {disk} in the place of the first field of the line for {path}; restart"
         );
     }
     format!(
-        "{begins}; echo '{path} {folder} ext4 nofail 0 2' | sudo tee -a /etc/fstab; sudo mkdir -p {folder}; sudo mount {folder}"
+        "{begins}; move away what is in {path}; echo '{disk} {path} ext4 nofail 0 2' | sudo tee -a /etc/fstab; sudo mkdir -p {path}; sudo mount {path}"
     )
 }
 

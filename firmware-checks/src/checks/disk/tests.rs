@@ -74,10 +74,10 @@ fn an_unused_disk_is_named_and_one_that_carries_something_is_not() {
     let remedy =
         |recorded: Recorded| only(recorded.run("disk.size", &asks(&[folder("fast", "100 GB")]), None)).remedy.unwrap();
     let told = remedy(with("I:1\nE:ID_SERIAL=x\n"));
-    assert!(
-        told.starts_with("/dev/nvme1n1 (2 TB, empty) is not used: sudo mkfs.ext4 /dev/disk/by-id/nvme-eui.0025"),
-        "{told}"
-    );
+    let named = "/dev/nvme1n1 (2 TB, empty) is not used: add [[disks]] with folder = \"fast\" and id = \"nvme-eui.0025\" to site.toml";
+    assert!(told.starts_with(named), "{told}");
+    let told = remedy(with("I:1\n").file("/srv/fast/study.dcm", "x"));
+    assert!(told.contains("sudo mkfs.ext4 /dev/disk/by-id/nvme-eui.0025; move away what is in /srv/fast"), "{told}");
     for taken in ["E:ID_FS_TYPE=xfs\n", "E:ID_PART_TABLE_TYPE=gpt\n"] {
         assert!(!remedy(with(taken)).contains("nvme1n1"), "{taken}");
     }
