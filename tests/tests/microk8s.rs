@@ -5,6 +5,9 @@
 //! stand-in that takes the seed as snapd does. What snapd's own code says of such a seed is told by Debian's `snap debug
 //! validate-seed`, as far as its root of trust allows.
 
+#[path = "microk8s/data_disks.rs"]
+mod data_disks;
+
 use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::PermissionsExt;
@@ -185,15 +188,20 @@ fn kaapana_starts_behind_the_gate_and_a_machine_that_is_too_small_is_told_so() -
     what_snapd_says_of_the_seed(&bench, &built)?;
 
     let site = TestSite::make(&bench.top.join("site"))?;
+    let strangers = data_disks::name(&site, &bench.top)?;
     let mut guest = Guest::start(&Settings {
         name: "microk8s/guest",
         image: &built,
         site: Some(&site),
-        arguments: &["--disk-size", "12 GB"],
+        arguments: &["--disk-size", "12 GB", "--disk", "2 GB", "--disk", &strangers.display().to_string()],
         ports: &[22, 443, 11112, 16443, 10250, 25000],
         keep: true,
     })?;
+    let before = fs::read(&strangers)?;
+    data_disks::one_is_taken_and_one_refused(&mut guest, BOOT)?;
     let report = guest.wait_for("the platform is accepted", BOOT, |report| report.gate == Gate::Accepted)?;
+    data_disks::the_folder_lies_on_its_disk(&guest, &report)?;
+    ensure!(before == fs::read(&strangers)?, "a disk that was not empty was written");
     the_node_is_judged(&report)?;
     nothing_started_before_the_gate(&guest)?;
     the_seed_was_taken(&guest)?;
