@@ -41,7 +41,7 @@ pub fn begin(out: &Path, size: u64, content: u64) -> Result<NamedTempFile, Error
     let folder = folder(out);
     std::fs::create_dir_all(folder).map_err(told)?;
     sweep(folder);
-    room(folder, content).map_err(told)?;
+    room(folder, content, "--out").map_err(told)?;
     let file = tempfile::Builder::new().prefix(UNFINISHED).suffix(".raw").tempfile_in(folder).map_err(told)?;
     file.as_file().lock().map_err(told)?;
     file.as_file().set_len(size).map_err(told)?;
@@ -54,7 +54,7 @@ pub fn begin(out: &Path, size: u64, content: u64) -> Result<NamedTempFile, Error
 /// [`Error`]: it can't be made, or has no room for the content.
 pub fn create(path: &Path, size: u64, content: u64) -> Result<File, Error> {
     let told = |source| Error { doing: "making the image", path: path.to_owned(), source };
-    room(folder(path), content).map_err(told)?;
+    room(folder(path), content, "--cache").map_err(told)?;
     let file = File::options().read(true).write(true).create_new(true).open(path).map_err(told)?;
     file.set_len(size).map_err(told)?;
     Ok(file)
@@ -96,7 +96,8 @@ fn sweep(folder: &Path) {
     }
 }
 
-fn room(folder: &Path, needed: u64) -> io::Result<()> {
+/// Fails where `folder`, which `option` names, has less than `needed` bytes free.
+fn room(folder: &Path, needed: u64, option: &str) -> io::Result<()> {
     let space = nix::sys::statvfs::statvfs(folder)?;
     let free = space.blocks_available() * space.fragment_size();
     if free >= needed {
@@ -104,7 +105,7 @@ fn room(folder: &Path, needed: u64) -> io::Result<()> {
     }
     let (needed, free) = (needed.div_ceil(1_000_000), free / 1_000_000);
     let text = format!(
-        "no space left in {}: about {needed} MB are needed, {free} MB are free\n  hint: free some, or name a folder on another disk with --out",
+        "no space left in {}: about {needed} MB are needed, {free} MB are free\n  hint: free some, or name a folder on another disk with {option}",
         folder.display()
     );
     Err(io::Error::new(io::ErrorKind::StorageFull, text))
