@@ -67,6 +67,14 @@ fn a_changed_file_is_laid_onto_the_disk_that_is_there_and_nothing_tells() -> Res
     ensure!(!told.contains("configured"), "the root file system was made anew:\n{told}");
     same_bytes(&good, &again)?;
 
+    // More than the room that was left for such files.
+    let large = bench.0.join("overlays/base/etc/large");
+    fs::write(&large, vec![7; 17 << 20])?;
+    let (enlarged, told) = bench.build("large")?;
+    ensure!(told.contains("configured"), "there was room for 17 MiB:\n{told}");
+    judge::disk(&enlarged, &bench.0)?;
+    fs::remove_file(large)?;
+
     // What systemctl reads is no such file.
     let unit = bench.0.join("overlays/base/usr/lib/systemd/system/platform.target");
     fs::write(&unit, fs::read_to_string(&unit)? + "\n# changed\n")?;

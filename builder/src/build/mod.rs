@@ -116,7 +116,7 @@ impl Job {
         let lock = obtain_lock(request, &loaded, workshop)?;
         // Where SELinux labels files, each is there when that is done.
         let (overlays, late) = if is_labelled(&lock) { (overlays, Vec::new()) } else { overlay::split(overlays) };
-        let skeleton = identity(&loaded, &lock, &overlays, &checks)?;
+        let skeleton = identity(&loaded, &lock, &overlays, &checks)?.json("room", &disk::room(&late)).finish();
         let identity = late.iter().fold(Fingerprint::new("firstlight image 2").field("skeleton", &skeleton), with_file);
         let out = request.out.join(format!("{}.raw", loaded.stem()));
         let (identity, work) = (identity.finish(), request.work.clone());
@@ -228,8 +228,8 @@ fn with_file(print: Fingerprint, file: &LateFile) -> Fingerprint {
     print.field("late", path.as_os_str().as_bytes()).field("mode", mode.to_le_bytes()).field("content", content)
 }
 
-/// A digest over everything that decides the image but its late files: who shares both shares every byte.
-fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -> anyhow::Result<String> {
+/// Everything that decides the image but its late files and the room for them: who shares all shares every byte.
+fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -> anyhow::Result<Fingerprint> {
     let mut print = Fingerprint::new("firstlight skeleton 1")
         .field("builder", env!("CARGO_PKG_VERSION"))
         .field("recipe", loaded.identity()?)
@@ -245,5 +245,5 @@ fn identity(loaded: &Loaded, lock: &Lock, overlays: &[Overlay], checks: &[u8]) -
     if let Some(snaps) = &lock.snaps {
         print = print.field("assertions", &snaps.assertions);
     }
-    Ok(lock.tools.iter().fold(print, |print, package| print.field("tool", &package.sha256)).finish())
+    Ok(lock.tools.iter().fold(print, |print, package| print.field("tool", &package.sha256)))
 }

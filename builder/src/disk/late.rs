@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::debugfs::{Debugfs, Error, FILES};
+use super::layout::Content;
 use crate::rootfs::overlay::LateFile;
 
 /// What late files are taken to need at least: as long as they stay below, the file system is not made anew for them.
@@ -14,10 +15,12 @@ const STEP: u64 = 16 << 20;
 /// The same of inodes.
 const STEP_OF_FILES: u64 = 256;
 
-/// Room for `files`, in bytes of whole blocks and in inodes, rounded up.
-pub(super) fn room(files: &[LateFile]) -> super::Content {
+/// The room that is left for `files`, in bytes of whole blocks and in inodes, rounded up: all of them that decides the disk before
+/// they are laid.
+#[must_use]
+pub fn room(files: &[LateFile]) -> Content {
     let blocks = files.iter().map(|file| (file.content.len() as u64).max(1).next_multiple_of(4096));
-    super::Content {
+    Content {
         bytes: blocks.sum::<u64>().next_multiple_of(STEP),
         inodes: (files.len() as u64).next_multiple_of(STEP_OF_FILES),
     }
@@ -73,6 +76,6 @@ mod tests {
         let one = room(&[file("etc/a", b"1")]);
         assert_eq!(one, room(&[file("etc/a", &[2; 100_000]), file("etc/b", b"")]));
         assert_eq!((one.bytes, one.inodes), (16 << 20, 256));
-        assert_eq!(room(&[]), super::super::Content::default());
+        assert_eq!(room(&[]), Content::default());
     }
 }

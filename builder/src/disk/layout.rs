@@ -61,7 +61,7 @@ impl Partition {
 }
 
 /// What a root file system holds, as far as its size goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Content {
     /// Bytes in blocks of 4 KiB.
     pub bytes: u64,

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use self::debugfs::Debugfs;
 use self::ids::{Ids, volume_text};
 use self::labels::Labels;
+pub use self::late::room;
 use self::layout::{Content, Layout, Part};
 use crate::image::{Artifact, raw};
 use crate::parallel;
@@ -193,7 +194,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, image: &Path) -> Res
     }
     let early = grub::early(root_uuid);
     lay_menu(spec, root, &early, root_uuid)?;
-    let content = measure(root)? + late::room(spec.late);
+    let content = measure(root)? + room(spec.late);
     let layout = Layout::new(spec.disk, content)?;
     let settled = times::settle(root, spec.released.as_second());
     settled.map_err(|(path, source)| Error::Root { doing: "dating", path, source })?;

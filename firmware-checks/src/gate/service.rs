@@ -293,7 +293,7 @@ impl Service {
     }
 }
 
-/// Mounts the disks for data that the site names, by the boot's own service. It fails where one can't be had, of which the
+/// Mounts the disks for data that the site names, by the boot's own service. Where one can't be had, the
 /// check `disk.selected` says why.
 fn mount_data_disks() {
     let unit = "firstlight-data-disks.service";
