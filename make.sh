@@ -143,7 +143,11 @@ case "${1:-}" in
     image) image ;;
     boot) boot ;;
     test) run_tests test ;;
-    test-all) run_tests test-all; cargo test --release --locked -p end-to-end --test upgrade --test power_cut -- --ignored --nocapture ;;
+    test-all)
+        run_tests test-all
+        cargo test --release --locked --no-fail-fast -p end-to-end --test firmware --test interrupted --test shared_cache --test ubuntu \
+            --test upgrade --test power_cut -- --ignored --test-threads 1 --nocapture
+        ;;
     bench) install_for_building; install_for_timing; compile; exec tests/bench.sh ;;
     *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; exit 1 ;;
 esac
