@@ -145,8 +145,9 @@ case "${1:-}" in
     test) run_tests test ;;
     test-all)
         run_tests test-all
-        cargo test --release --locked --no-fail-fast -p end-to-end --test firmware --test interrupted --test shared_cache --test ubuntu \
-            --test upgrade --test power_cut -- --ignored --test-threads 1 --nocapture
+        cargo test --release --locked --no-fail-fast -p firstlight -p end-to-end --test almalinux --test choice --test firmware \
+            --test interrupted --test microk8s --test shared_cache --test ubuntu --test upgrade --test power_cut -- \
+            --ignored --test-threads 1 --nocapture
         ;;
     bench) install_for_building; install_for_timing; compile; exec tests/bench.sh ;;
     *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; exit 1 ;;

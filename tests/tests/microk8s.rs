@@ -174,6 +174,7 @@ fn snaps_that_cannot_be_believed_are_refused_when_locking() -> Result<()> {
 }
 
 #[test]
+#[ignore = "of more than an hour for all on a slow machine; run by `./make.sh test-all`"]
 fn kaapana_starts_behind_the_gate_and_a_machine_that_is_too_small_is_told_so() -> Result<()> {
     ntp::serve()?;
     let bench = Bench::new("microk8s")?;
