@@ -138,8 +138,8 @@ impl Job {
         let files = &Files::of(loaded, &lock.artifacts, store);
         let ingredients = root::Ingredients { loaded, lock, overlays, larder, files, checks, tools: &tools };
         let (identity, work) = (self.skeleton.as_str(), self.work.as_deref());
-        let site = skeleton::Site { identity, spec: self.spec(), work, cache: workshop.cache, progress };
-        thread::scope(|scope| self.assemble(scope, &ingredients, &site))
+        let order = skeleton::Order { identity, spec: self.spec(), work, cache: workshop.cache, progress };
+        thread::scope(|scope| self.assemble(scope, &ingredients, &order))
     }
 
     /// Everything after the downloads. In `scope`, the tools root is made while the packages are installed, and finished stages
@@ -148,19 +148,19 @@ impl Job {
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
         ingredients: &'scope root::Ingredients<'_>,
-        site: &'scope skeleton::Site<'_>,
+        order: &'scope skeleton::Order<'_>,
     ) -> anyhow::Result<Built> {
         let tools = scope.spawn(|| (ingredients.tools)());
-        let skeleton = Skeleton::make(scope, ingredients, site)?;
+        let skeleton = Skeleton::make(scope, ingredients, order)?;
         let started = Instant::now();
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
         let tools = parallel::joined(tools)?;
-        let disk = skeleton.finish(&site.spec, &tools, &self.out)?;
+        let disk = skeleton.finish(&order.spec, &tools, &self.out)?;
         let root_archive = skeleton.kept()?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();
         let size = progress::bytes(disk.image.size);
-        site.progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
+        order.progress.stage_timed("disk", format!("GPT: {}, {size}", labels.join(" ")), started.elapsed());
         Ok(Built { disk, root_archive, released: self.lock.released })
     }
 

@@ -36,7 +36,7 @@ pub struct Skeleton<'scope> {
 }
 
 /// Where and of what it is made.
-pub struct Site<'a> {
+pub struct Order<'a> {
     /// What decides the disk, but for its late files.
     pub identity: &'a str,
     /// The sizes, identifiers and times of the disk.
@@ -57,15 +57,15 @@ impl<'scope> Skeleton<'scope> {
     pub fn make(
         scope: &'scope Scope<'scope, '_>,
         ingredients: &'scope Ingredients<'_>,
-        site: &'scope Site<'_>,
+        order: &'scope Order<'_>,
     ) -> anyhow::Result<Self> {
         let about = format!("the disk of {}", ingredients.loaded.stem());
-        let key = Key::new("disk").input("identity", site.identity).about(about);
+        let key = Key::new("disk").input("identity", order.identity).about(about);
         let (made, is_made) = mpsc::channel();
         let keep = move || -> anyhow::Result<PathBuf> {
-            Stages::open(site.cache)?.folder(&key, site.progress, |folder| {
+            Stages::open(order.cache)?.folder(&key, order.progress, |folder| {
                 let image = folder.join(IMAGE);
-                let one = lay(scope, ingredients, site, &image)?;
+                let one = lay(scope, ingredients, order, &image)?;
                 fs::write(folder.join(MADE), serde_json::to_vec(&one)?).context("describing the disk")?;
                 let file = File::open(&image).with_context(|| format!("opening {}", image.display()))?;
                 // Nobody waits until it is judged and named.
@@ -105,15 +105,15 @@ impl<'scope> Skeleton<'scope> {
 fn lay<'scope>(
     scope: &'scope Scope<'scope, '_>,
     ingredients: &'scope Ingredients<'_>,
-    site: &'scope Site<'_>,
+    order: &'scope Order<'_>,
     image: &Path,
 ) -> anyhow::Result<Made> {
     let started = Instant::now();
-    let root = root::make(scope, ingredients, site.work, site.cache, site.progress);
+    let root = root::make(scope, ingredients, order.work, order.cache, order.progress);
     let root = root.context("making the root file system")?;
     let packages = ingredients.lock.system.packages.len();
-    site.progress.stage_timed("root", format!("configured {packages} packages"), started.elapsed());
+    order.progress.stage_timed("root", format!("configured {packages} packages"), started.elapsed());
     let tools = (ingredients.tools)()?;
-    let skeleton = disk::assemble(&site.spec, root.folder(), &tools, image)?;
+    let skeleton = disk::assemble(&order.spec, root.folder(), &tools, image)?;
     Ok(Made { skeleton, root_archive: root.discard(scope).kept()? })
 }
