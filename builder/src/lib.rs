@@ -26,6 +26,7 @@ pub mod rootfs;
 pub mod sandbox;
 pub mod site;
 pub mod snap;
+pub mod sparse;
 pub mod stage;
 pub mod store;
 pub mod tools;

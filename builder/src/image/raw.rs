@@ -1,23 +1,16 @@
 //! The raw format: the disk's bytes as they are, with holes where they are zero.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
-use nix::unistd::{Whence, lseek};
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::Artifact;
-
-/// How much is read at once, in bytes.
-const CHUNK: usize = 1 << 20;
-/// The smallest run of zeros that becomes a hole, in bytes.
-const GRAIN: usize = 1 << 16;
+use crate::{parallel, sparse};
 
 /// How the names of unfinished images begin.
 const UNFINISHED: &str = ".new-";
@@ -60,28 +53,25 @@ pub fn create(path: &Path, size: u64, content: u64) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Copies the bytes of `image` that are in no hole to the empty file `to`, which becomes `out`. Where the file system can, they
-/// are shared and not copied.
+/// Copies the bytes of `image` to `to`, which [`begin`] made for `out`; they are on their way to the disk from the beginning.
 ///
 /// # Errors
 /// [`Error`].
 pub fn copy(image: &File, to: &File, out: &Path) -> Result<(), Error> {
-    let copy = || {
-        let size = image.metadata()?.len();
-        let mut position = 0;
-        while let Some(start) = next_data(image, position)?.filter(|start| *start < size) {
-            let end = lseek(image, start.cast_signed(), Whence::SeekHole)?.cast_unsigned();
-            (&*image).seek(SeekFrom::Start(start))?;
-            (&*to).seek(SeekFrom::Start(start))?;
-            let copied = io::copy(&mut image.take(end - start), &mut &*to)?;
-            if copied != end - start {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+    let done = AtomicBool::new(false);
+    let copied = thread::scope(|scope| {
+        // The kernel tells each failure once.
+        let flushing = scope.spawn(|| -> io::Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                to.sync_data()?;
             }
-            position = end;
-        }
-        Ok(())
-    };
-    copy().map_err(|source| Error { doing: "copying the disk to", path: out.to_owned(), source })
+            Ok(())
+        });
+        let copied = sparse::copy(image, to);
+        done.store(true, Ordering::Relaxed);
+        copied.and(parallel::joined(flushing))
+    });
+    copied.map_err(|source| Error { doing: "copying the disk to", path: out.to_owned(), source })
 }
 
 /// Removes unfinished images that no living build holds the lock of.
@@ -111,106 +101,55 @@ fn room(folder: &Path, needed: u64, option: &str) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, text))
 }
 
-/// Turns zeros into holes, takes the checksum, makes everything durable and gives the file its name.
+/// Takes the checksum, makes everything durable and gives the file its name, as what takes long goes: all at once.
 ///
 /// # Errors
-/// [`Error`]: reading or writing failed; there is then no file named `out` that was not there before.
+/// [`Error`]: writing failed, and there is then no file named `out` that was not there before; or reading what was written.
 pub fn publish(disk: NamedTempFile, out: &Path) -> Result<Artifact, Error> {
     let told = |doing| move |source| Error { doing, path: out.to_owned(), source };
-    let sealed = thread::scope(|scope| {
-        // The bytes are already on their way to the disk while the checksum is taken; what fails here fails below.
-        scope.spawn(|| disk.as_file().sync_data());
-        seal(disk.as_file())
+    let bytes = disk.as_file().try_clone().map_err(told("writing"))?;
+    let (named, sum) = thread::scope(|scope| {
+        let sum = scope.spawn(|| sparse::sha256(&bytes));
+        (name(disk, out), parallel::joined(sum))
     });
-    let (size, sha256) = sealed.map_err(told("taking the checksum of"))?;
+    named?;
+    let (size, sha256) = sum.map_err(told("taking the checksum of"))?;
+    Ok(Artifact { path: out.to_owned(), size, sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect() })
+}
+
+/// Makes `disk` durable, and then `out`.
+fn name(disk: NamedTempFile, out: &Path) -> Result<(), Error> {
+    let told = |doing| move |source| Error { doing, path: out.to_owned(), source };
     disk.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(told("writing"))?;
     disk.as_file().sync_all().map_err(told("writing"))?;
     disk.persist(out).map_err(|error| told("naming the image")(error.error))?;
-    File::open(folder(out)).and_then(|folder| folder.sync_all()).map_err(told("writing"))?;
-    Ok(Artifact { path: out.to_owned(), size, sha256 })
+    File::open(folder(out)).and_then(|folder| folder.sync_all()).map_err(told("writing"))
 }
 
 fn folder(out: &Path) -> &Path {
     out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Length and SHA-256 of `file`, whose runs of zeros become holes on the way.
-fn seal(file: &File) -> io::Result<(u64, String)> {
-    let size = file.metadata()?.len();
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let zeros = vec![0; CHUNK];
-    let mut position = 0;
-    while position < size {
-        let data = next_data(file, position)?.unwrap_or(size).min(size);
-        // Whole grains stay together, wherever the data begins.
-        let data = (data - data % GRAIN as u64).max(position);
-        while position < data {
-            let count = CHUNK.min(usize::try_from(data - position).unwrap_or(CHUNK));
-            hash.update(&zeros[..count]);
-            position += count as u64;
-        }
-        let count = CHUNK.min(usize::try_from(size - position).unwrap_or(CHUNK));
-        file.read_exact_at(&mut buffer[..count], position)?;
-        hash.update(&buffer[..count]);
-        for (index, grain) in buffer[..count].chunks(GRAIN).enumerate() {
-            if grain == &zeros[..grain.len()] {
-                punch(file, position + (index * GRAIN) as u64, grain.len() as u64);
-            }
-        }
-        position += count as u64;
-    }
-    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
-}
-
-/// Where the next byte lies that is not in a hole; `None` when only a hole follows.
-pub(super) fn next_data(file: &File, position: u64) -> io::Result<Option<u64>> {
-    match lseek(file, position.cast_signed(), Whence::SeekData) {
-        Ok(data) => Ok(Some(data.cast_unsigned())),
-        Err(Errno::ENXIO) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Frees the blocks behind a run of zeros. A file system that can't do that keeps them: the bytes are the same.
-fn punch(file: &File, position: u64, length: u64) {
-    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    let _ = fallocate(file, flags, position.cast_signed(), length.cast_signed());
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::FileExt;
+
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
-    fn hex(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
-    fn the_checksum_is_that_of_the_bytes_and_zeros_become_holes() {
+    fn a_copied_disk_is_published_with_its_checksum() {
         let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("deep/image.raw");
-        let size = 5 * (1 << 20) + 77;
-        let disk = begin(&out, size, 1).unwrap();
-        disk.as_file().write_all_at(&vec![0; 2 << 20], 0).unwrap();
-        disk.as_file().write_all_at(b"x", 70_000).unwrap();
-        disk.as_file().write_all_at(b"end", size - 3).unwrap();
+        let (image, out) = (tempfile::tempfile().unwrap(), folder.path().join("deep/image.raw"));
+        image.set_len(3 << 20).unwrap();
+        image.write_all_at(b"x", 70_000).unwrap();
+        let disk = begin(&out, 3 << 20, 1).unwrap();
+        copy(&image, disk.as_file(), &out).unwrap();
         let artifact = publish(disk, &out).unwrap();
         let bytes = std::fs::read(&out).unwrap();
-        assert_eq!((artifact.size, artifact.sha256), (size, hex(&bytes)));
-        assert_eq!((bytes[70_000], &bytes[bytes.len() - 3..]), (b'x', b"end".as_slice()));
-        let blocks = std::fs::metadata(&out).unwrap().blocks() * 512;
-        assert!(blocks <= 3 * GRAIN as u64, "{blocks} bytes are kept for two small pieces of data");
-    }
-
-    #[test]
-    fn an_image_that_is_only_a_hole_has_a_checksum_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("empty.raw");
-        let artifact = publish(begin(&out, 3 << 20, 1).unwrap(), &out).unwrap();
-        assert_eq!(artifact.sha256, hex(&vec![0; 3 << 20]));
+        let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((artifact.size, artifact.sha256, bytes[70_000]), (3 << 20, hex, b'x'));
     }
 
     #[test]

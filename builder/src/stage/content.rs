@@ -1,7 +1,7 @@
 //! What a finished stage holds, as two digests: one of its bytes, and one of what the kernel says about its files.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::key::hexadecimal;
+use crate::sparse;
 
 /// The SHA-256 of the file at `path`; of a folder, that of a list of all in it: path, kind, mode, and the digest of a
 /// file or the target of a link. Owners are left out, since they look different in each user namespace.
@@ -145,15 +146,9 @@ fn add(list: &mut Sha256, value: &[u8]) {
 fn digest_of_file(path: &Path) -> io::Result<Vec<u8>> {
     // What should be a file may have become a pipe, which would never end.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(digest.finalize().to_vec()),
-            Ok(count) => digest.update(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other(format!("{} is no file any more", path.display())));
     }
+    Ok(sparse::sha256(&file)?.1.to_vec())
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 
 use super::Pair;
-use crate::image::raw::next_data;
+use crate::sparse::next_data;
 
 /// How much of each is read at once, in bytes.
 const CHUNK: usize = 1 << 20;
