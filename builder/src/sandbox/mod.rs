@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 pub use init::init_if_asked;
 
+/// Where commands are looked for inside.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The program that is started as init; `/proc/self/exe` where nothing else was said.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
@@ -131,7 +134,7 @@ impl Sandbox {
     #[must_use]
     pub fn new(root: &Path) -> Self {
         let env = [
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("PATH", PATH),
             ("LC_ALL", "C.UTF-8"),
             ("HOME", "/root"),
             ("DEBIAN_FRONTEND", "noninteractive"),

@@ -2,18 +2,20 @@
 //!
 //! The essential packages and what they depend on are laid out first, unregistered, so that there is a dpkg to run. It
 //! then installs them in earnest, and after them the others in the order that apt chose, everything unpacked before
-//! anything is configured as far as `Pre-Depends` lets it. What packages would have made several times ([`AT_THE_END`]) is made once.
+//! anything is configured as far as `Pre-Depends` lets it. What packages would have made several times is made once
+//! ([`super::shortcuts`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::control::{self, Control, Set};
 use super::inflate::{Inflating, Job};
+use super::shortcuts::{self, Shortcuts};
 use super::{PackageError, clean, extract, sources};
 use crate::archive::{Package, Solution};
+use crate::parallel::joined;
 use crate::recipe::base::Base;
 use crate::rootfs::Error;
 use crate::rootfs::accounts::Accounts;
@@ -28,12 +30,6 @@ const DEBS: &str = "/run/firstlight/debs";
 pub const EARLY: [&str; 4] =
     ["etc/default/amd64-microcode", "etc/default/intel-microcode", "etc/fstab", "etc/initramfs-tools"];
 const APT_PARTIAL: [&str; 2] = ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
-/// Programs that do nothing while packages are configured, and then once all that they were called for, in this order: each kernel,
-/// and then a trigger, would make the initramfs anew, and ca-certificates its bundle.
-const AT_THE_END: [(&str, &[&str]); 2] = [
-    ("usr/sbin/update-ca-certificates", &["update-ca-certificates"]),
-    ("usr/sbin/update-initramfs", &["update-initramfs", "-c", "-k", "all"]),
-];
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// invoke-rc.d (8): 101 says that no action is allowed.
 const NOTHING_STARTS: &[u8] = b"#!/bin/sh\nexit 101\n";
@@ -111,13 +107,14 @@ fn install_inflated(request: &Request<'_>, packages: &Packages<'_>, root: &Path)
     dpkg.run(&["--configure", "--pending"])?;
     install_rest(&dpkg, controls, set, essential)?;
     tree.remove(Path::new(POLICY)).map_err(Error::io("removing", Path::new(POLICY)))?;
-    for (_, command) in at_the_end(&tree)? {
-        dpkg.sandbox.run(command)?;
-    }
     sources::write(request.base, &tree)?;
     mark_automatic(request, controls, essential, &tree)?;
     give_to_apt(&tree)?;
-    verify(&dpkg, request.solution, &tree)?;
+    let (sandbox, in_there) = (&dpkg.sandbox, &tree);
+    thread::scope(|scope| {
+        let last = scope.spawn(|| shortcuts::run_at_the_end(sandbox, in_there));
+        verify(sandbox, request.solution, in_there).and(joined(last))
+    })?;
     clean::after_install(&tree)
 }
 
@@ -164,23 +161,6 @@ fn install_rest(dpkg: &Dpkg<'_>, controls: &[Control], set: &Set<'_>, done: &[us
     }
     dpkg.unpack(&batch, &[])?;
     dpkg.configure_all()
-}
-
-/// Those of [`AT_THE_END`] that are installed.
-fn at_the_end(tree: &Tree) -> Result<Vec<(&'static str, &'static [&'static str])>, Error> {
-    let mut there = Vec::new();
-    for (path, command) in AT_THE_END {
-        if is_there(tree, path)? {
-            there.push((path, command));
-        }
-    }
-    Ok(there)
-}
-
-fn is_there(tree: &Tree, path: &str) -> Result<bool, Error> {
-    let path = Path::new(path);
-    let stat = || tree.find(path)?.map_or(Ok(None), |place| place.stat());
-    Ok(stat().map_err(Error::io("looking for", path))?.is_some())
 }
 
 /// Tells apt (`apt-mark(8)`) which packages are there only because others need them, so that `apt autoremove` on the
@@ -232,19 +212,20 @@ impl<'a> Dpkg<'a> {
         Ok(())
     }
 
-    /// Configures everything, with the programs of [`AT_THE_END`] masked.
+    /// Configures everything, by [`Shortcuts`].
     fn configure_all(&self) -> Result<(), Error> {
-        let stub = || {
-            let mut stub = tempfile::NamedTempFile::new_in(self.request.inflated)?;
-            stub.write_all(b"#!/bin/sh\n")?;
-            fs::set_permissions(stub.path(), Permissions::from_mode(0o755))?;
-            Ok(stub.into_temp_path())
-        };
-        let stub = stub().map_err(Error::io("masking programs in", self.request.inflated))?;
         let tree = Tree::open(self.sandbox.root()).map_err(Error::io("opening", self.sandbox.root()))?;
-        let masked = at_the_end(&tree)?.into_iter().map(|(path, _)| format!("/{path}"));
-        let sandbox = masked.fold(self.sandbox.clone(), |sandbox, path| sandbox.bind_ro(&stub, &path));
-        Self { sandbox, ..*self }.run(&["--configure", "--pending"])
+        let shortcuts = Shortcuts::new(self.request.inflated, &tree);
+        let shortcuts = &shortcuts.map_err(Error::io("writing programs to", self.request.inflated))?;
+        let plain = &self.sandbox;
+        thread::scope(|scope| {
+            let beside = scope.spawn(|| shortcuts.run_beside(plain));
+            let dpkg = Self { sandbox: shortcuts.before(plain), ..*self };
+            let configured = dpkg.run(&["--configure", "--pending"]);
+            let enabled = configured.and_then(|()| Ok(shortcuts.enable_units(&dpkg.sandbox)?));
+            let beside = joined(beside);
+            enabled.and(Ok(beside?))
+        })
     }
 
     fn unpack(&self, which: &[usize], options: &[&str]) -> Result<(), Error> {
@@ -271,14 +252,14 @@ impl<'a> Dpkg<'a> {
 }
 
 /// dpkg and apt find nothing amiss, and what is installed is what was to be.
-fn verify(dpkg: &Dpkg<'_>, solution: &Solution, tree: &Tree) -> Result<(), Error> {
-    let audit = dpkg.sandbox.run(&["dpkg", "--audit"])?;
+fn verify(sandbox: &Sandbox, solution: &Solution, tree: &Tree) -> Result<(), Error> {
+    let audit = sandbox.run(&["dpkg", "--audit"])?;
     if !audit.trim_ascii().is_empty() {
         return Err(Error::Audit(String::from_utf8_lossy(&audit).into_owned()));
     }
     if solution.packages.iter().any(|package| package.name == "apt") {
         let no_cache = ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="];
-        dpkg.sandbox.run(&[&["apt-get", "-q"], no_cache.as_slice(), &["check"]].concat())?;
+        sandbox.run(&[&["apt-get", "-q"], no_cache.as_slice(), &["check"]].concat())?;
     }
     let path = Path::new("var/lib/dpkg/status");
     let status = tree.read(path).map_err(Error::io("reading", path))?.unwrap_or_default();

@@ -6,6 +6,7 @@ pub mod extract;
 mod inflate;
 pub mod install;
 mod package;
+mod shortcuts;
 mod sources;
 
 pub use package::Error as PackageError;
