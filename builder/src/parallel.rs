@@ -27,6 +27,13 @@ pub fn each<T: Sync, E: Send>(things: &[T], work: impl Fn(&T) -> Result<(), E> +
     })
 }
 
+/// Has this thread, and those that it starts, take the processors only where nobody else wants them much (nice(2)): for what is
+/// waited for much later.
+pub fn unhurried() {
+    // Where that is refused, things take longer.
+    let _ = rustix::process::nice(10);
+}
+
 /// What a thread gave, once it has ended; its panic goes on here.
 pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))

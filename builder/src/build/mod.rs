@@ -24,7 +24,6 @@ use crate::archive::{Larder, Package, Past, Trust};
 use crate::artifact::{self, Files};
 use crate::disk;
 use crate::lock::{self, Lock, Workshop};
-use crate::parallel;
 use crate::plan;
 use crate::progress;
 use crate::recipe::{self, Fingerprint, Loaded};
@@ -131,31 +130,32 @@ impl Job {
         let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();
         let mut downloads = self.downloads(&packages, workshop);
         downloads.extend(artifact::downloads(&lock.artifacts));
-        store.fetch(&downloads, progress).map_err(|error| self.gone(error))?.tell(progress);
-
+        let fetch = || -> anyhow::Result<()> {
+            store.fetch(&downloads, progress).map_err(|error| self.gone(error))?.tell(progress);
+            Ok(())
+        };
         let tools = || self.tools(workshop);
         let larder = self.larder(workshop);
         let files = &Files::of(loaded, &lock.artifacts, store);
-        let ingredients = root::Ingredients { loaded, lock, overlays, larder, files, checks, tools: &tools };
+        let ingredients =
+            root::Ingredients { loaded, lock, overlays, larder, files, checks, fetch: &fetch, tools: &tools };
         let (identity, work) = (self.skeleton.as_str(), self.work.as_deref());
         let order = skeleton::Order { identity, spec: self.spec(), work, cache: workshop.cache, progress };
         thread::scope(|scope| self.assemble(scope, &ingredients, &order))
     }
 
-    /// Everything after the downloads. In `scope`, the tools root is made while the packages are installed, and finished stages
-    /// go to the disk beside the rest.
+    /// The skeleton, then the image. In `scope`, finished stages go to the disk beside the rest.
     fn assemble<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
         ingredients: &'scope root::Ingredients<'_>,
         order: &'scope skeleton::Order<'_>,
     ) -> anyhow::Result<Built> {
-        let tools = scope.spawn(|| (ingredients.tools)());
         let skeleton = Skeleton::make(scope, ingredients, order)?;
         let started = Instant::now();
         let folder = self.out.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-        let tools = parallel::joined(tools)?;
+        let tools = (ingredients.tools)()?;
         let disk = skeleton.finish(&order.spec, &tools, &self.out)?;
         let root_archive = skeleton.kept()?;
         let labels: Vec<&str> = disk.partitions.iter().map(|partition| partition.label.as_ref()).collect();

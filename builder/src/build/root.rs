@@ -46,6 +46,8 @@ pub struct Ingredients<'a> {
     pub files: &'a Files,
     /// The static program for the image.
     pub checks: &'a [u8],
+    /// Sees to it that all of these are in the store.
+    pub fetch: &'a (dyn Fn() -> anyhow::Result<()> + Sync),
     /// Makes the tools root, or waits for it.
     pub tools: &'a (dyn Fn() -> anyhow::Result<PathBuf> + Sync),
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::root::{self, Ingredients};
 use crate::disk;
+use crate::parallel;
 use crate::progress::Progress;
 use crate::stage::{Key, Stages};
 
@@ -77,7 +78,7 @@ impl<'scope> Skeleton<'scope> {
         if let Ok((made, image)) = is_made.recv() {
             return Ok(Self { made, image, keeping: Some(keeping) });
         }
-        let folder = crate::parallel::joined(keeping)?;
+        let folder = parallel::joined(keeping)?;
         let reading = || format!("reading {}", folder.display());
         let made = serde_json::from_slice(&fs::read(folder.join(MADE)).with_context(reading)?).with_context(reading)?;
         Ok(Self { made, image: File::open(folder.join(IMAGE)).with_context(reading)?, keeping: None })
@@ -96,24 +97,29 @@ impl<'scope> Skeleton<'scope> {
     /// # Errors
     /// It could not be kept.
     pub fn kept(self) -> anyhow::Result<Option<PathBuf>> {
-        self.keeping.map_or(Ok(()), |keeping| crate::parallel::joined(keeping).map(drop))?;
+        self.keeping.map_or(Ok(()), |keeping| parallel::joined(keeping).map(drop))?;
         Ok(Some(self.made.root_archive).filter(|archive| archive.exists()))
     }
 }
 
-/// Makes the root file system and lays it onto a disk, in the new file `image`.
+/// Makes the root file system, in `scope` beside the tools root, and lays it onto a disk, in the new file `image`.
 fn lay<'scope>(
     scope: &'scope Scope<'scope, '_>,
     ingredients: &'scope Ingredients<'_>,
     order: &'scope Order<'_>,
     image: &Path,
 ) -> anyhow::Result<Made> {
+    (ingredients.fetch)()?;
+    let tools = scope.spawn(|| {
+        parallel::unhurried();
+        (ingredients.tools)()
+    });
     let started = Instant::now();
     let root = root::make(scope, ingredients, order.work, order.cache, order.progress);
     let root = root.context("making the root file system")?;
     let packages = ingredients.lock.system.packages.len();
     order.progress.stage_timed("root", format!("configured {packages} packages"), started.elapsed());
-    let tools = (ingredients.tools)()?;
+    let tools = parallel::joined(tools)?;
     let skeleton = disk::assemble(&order.spec, root.folder(), &tools, image)?;
     Ok(Made { skeleton, root_archive: root.discard(scope).kept()? })
 }
