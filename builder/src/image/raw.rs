@@ -4,7 +4,6 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tempfile::NamedTempFile;
@@ -53,25 +52,12 @@ pub fn create(path: &Path, size: u64, content: u64) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Copies the bytes of `image` to `to`, which [`begin`] made for `out`; they are on their way to the disk from the beginning.
+/// Copies the bytes of `image` to `to`, which [`begin`] made for `out`.
 ///
 /// # Errors
 /// [`Error`].
 pub fn copy(image: &File, to: &File, out: &Path) -> Result<(), Error> {
-    let done = AtomicBool::new(false);
-    let copied = thread::scope(|scope| {
-        // The kernel tells each failure once.
-        let flushing = scope.spawn(|| -> io::Result<()> {
-            while !done.load(Ordering::Relaxed) {
-                to.sync_data()?;
-            }
-            Ok(())
-        });
-        let copied = sparse::copy(image, to);
-        done.store(true, Ordering::Relaxed);
-        copied.and(parallel::joined(flushing))
-    });
-    copied.map_err(|source| Error { doing: "copying the disk to", path: out.to_owned(), source })
+    sparse::copy(image, to).map_err(|source| Error { doing: "copying the disk to", path: out.to_owned(), source })
 }
 
 /// Removes unfinished images that no living build holds the lock of.
