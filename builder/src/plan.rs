@@ -231,7 +231,7 @@ impl Plan {
 
     /// What the machine must be, a line for each requirement.
     fn machine(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Requirements { cpu, memory, sizes, data, boot, clock, default_route, ports, tls, site } =
+        let Requirements { cpu, memory, sizes, data, boot, clock, default_route, ports, egress, tls, site } =
             &self.requirements;
         if let Some(cpu) = cpu {
             line(f, "cpu", &least(&cpu.minimum.to_string(), cpu.recommended.map(|more| more.to_string())))?;
@@ -264,6 +264,10 @@ impl Plan {
         }
         if ports.is_empty() {
             line(f, "port", "none can be reached from outside")?;
+        }
+        for server in egress {
+            let need = if server.need == Need::Recommended { ", recommended" } else { "" };
+            line(f, "reaches", &format!("{} ({}){need}", server.url, server.name))?;
         }
         if let Some(tls) = tls {
             let mode = match tls.mode {
@@ -334,7 +338,8 @@ mod tests {
             "clock = 'required'\nboot = 'secure'\ndefault_route = 'required'\ncpu = { minimum = 2 }\n\
              memory = { minimum = '2 GB', recommended = '4 GB' }\ntls = { mode = 'test' }\n\
              [[data]]\nname = 'fast'\npath = '/srv/fast'\nminimum = '1 TB'\n\
-             [[ports]]\nname = 'ssh'\nport = 22\nowner = 'system'\nfrom = ['10.0.0.0/8', 'local']\n",
+             [[ports]]\nname = 'ssh'\nport = 22\nowner = 'system'\nfrom = ['10.0.0.0/8', 'local']\n\
+             [[egress]]\nname = 'models'\nurl = 'https://models.example/'\nneed = 'recommended'\n",
         )
         .unwrap();
         let disk = Disk { root: Some(Size::new(4, Unit::GiB)), ..Disk::default() };
@@ -366,6 +371,7 @@ hello 1.0 on debian-13 (amd64)
   clock      confirmed by NTP, PTP, the hypervisor or an admin
   network    a default route
   port       22/tcp ssh from 10.0.0.0/8, local, held by the system
+  reaches    https://models.example/ (models), recommended
   tls        a certificate which may be self-signed
 ";
         assert_eq!(plan.to_string(), told);

@@ -1,11 +1,13 @@
 //! The one vocabulary of requirements: the recipe embeds [`Requirements`], the builder validates them, and the
 //! service in the image evaluates them. Nothing can be required here that no check in [`crate::checks`] reads.
 
+mod egress;
 pub mod site;
 mod sizing;
 
 use std::net::IpAddr;
 
+pub use egress::{Egress, NotAsked};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use site::SiteNeeds;
@@ -39,6 +41,9 @@ pub struct Requirements {
     /// Ports that the appliance serves. The firewall opens these and nothing else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// Servers of others that the machine must reach (`egress.reachable`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<Egress>,
     /// The certificate that the site must bring (`tls.*`); absent where the appliance needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,

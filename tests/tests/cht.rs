@@ -3,6 +3,8 @@
 //! appliance around them: the gate, the site's certificate, what containers are given of the site, and that nobody else sees it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -31,7 +33,7 @@ const CONTAINERS: [(&str, &str, Option<u16>); 6] = [
 fn the_appliance_runs_with_the_sites_certificate_and_keeps_its_secrets() -> Result<()> {
     ntp::serve()?;
     let folder = image::scratch("cht");
-    let recipe = recipe(&folder)?;
+    let recipe = recipe(&folder, registry()?)?;
     let site = site(&folder.join("site"))?;
     let built = image::build(&recipe, &folder.join("image"))?;
     let mut guest = Guest::start(&Settings {
@@ -55,7 +57,7 @@ fn the_appliance_runs_with_the_sites_certificate_and_keeps_its_secrets() -> Resu
 #[test]
 fn a_site_that_lacks_what_the_appliance_needs_is_told_precisely() -> Result<()> {
     let folder = image::scratch("cht-lacking");
-    let recipe = recipe(&folder)?;
+    let recipe = recipe(&folder, 1)?;
     let text = fs::read_to_string(&recipe)?.replace("generate = true", "generate = false");
     fs::write(&recipe, text)?;
     let site = TestSite::make(&folder.join("site"))?;
@@ -72,6 +74,11 @@ fn a_site_that_lacks_what_the_appliance_needs_is_told_precisely() -> Result<()> 
     let given = check()?;
     ensure!(!image::text(&given).contains("site.toml has no `values"), "{}", image::text(&given));
     ensure!(!image::text(&given).contains(CANARY), "a secret is shown: {}", image::text(&given));
+    let disk = "[[disks]]\nfolder = \"dta\"\nid = \"nvme-eui.00\"\n";
+    fs::write(&path, format!("{whole}\n[values]\n{values}{disk}"))?;
+    let disk = check()?;
+    let told = image::text(&disk);
+    ensure!(disk.status.code() == Some(1) && told.contains("no data folder `dta`; it has data"), "{told}");
     fs::write(&path, format!("{whole}\n[values]\n{values}[alert]\nwebhok = \"https://{CANARY}\"\n"))?;
     for arguments in [["site", "check"].as_slice(), &["site", "check", "--json"]] {
         let wrong = image::command().args(arguments).arg(&site.folder).arg(&recipe).output()?;
@@ -82,8 +89,8 @@ fn a_site_that_lacks_what_the_appliance_needs_is_told_precisely() -> Result<()> 
 }
 
 /// `recipes/cht.toml` in `folder`, for a machine as small as one under test, with stand-ins laid into the image under the names
-/// of the real containers.
-fn recipe(folder: &Path) -> Result<PathBuf> {
+/// of the real containers, and on this host's `port` for their registry.
+fn recipe(folder: &Path, port: u16) -> Result<PathBuf> {
     let shipped = image::repository().join("recipes");
     let compose = folder.join("cht/compose");
     fs::create_dir_all(&compose)?;
@@ -94,17 +101,36 @@ fn recipe(folder: &Path) -> Result<PathBuf> {
     let password = "secrets:\n  password:\n    file: /run/firstlight/given/secrets/password\n  certificate:";
     fs::write(compose.join("compose.yaml"), replaced(&yaml, "secrets:\n  certificate:", password)?)?;
     let mut text = fs::read_to_string(shipped.join("cht.toml"))?;
+    let registry = format!("http://10.0.2.2:{port}/v2/");
     for (from, to) in [
+        ("https://public.ecr.aws/v2/", registry.as_str()),
         ("minimum = \"4 GiB\"", "minimum = \"1.5 GB\""),
         ("minimum = \"50 GB\"", "minimum = \"1 GB\""),
         ("[requirements]\n", "[platform.secrets]\npassword = \"values.couchdb_password\"\n\n[requirements]\n"),
     ] {
         text = replaced(&text, from, to)?;
     }
+    text += "\n[[requirements.egress]]\nname = \"nowhere\"\nurl = \"https://registry.firstlight.test/\"\nneed = \"recommended\"\n\n";
     text += &stand_ins(folder, &version(&shipped)?)?;
     let path = folder.join("cht.toml");
     fs::write(&path, text)?;
     Ok(path)
+}
+
+/// Answers as a registry does that wants a login, and as no other server; gives its port.
+fn registry() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 1024];
+            let count = stream.read(&mut head).unwrap_or_default();
+            let asked = head[..count].starts_with(b"GET /v2/ HTTP/1.1\r\n");
+            let status = if asked { "401 Unauthorized" } else { "404 Not Found" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    Ok(port)
 }
 
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
@@ -189,8 +215,13 @@ fn every_check_passed(report: &Report) -> Result<()> {
     let others: Vec<_> = report.checks.iter().filter(|check| !fine(check)).collect();
     let ids: Vec<String> =
         others.iter().map(|check| check.subject.clone().unwrap_or_else(|| check.id.clone())).collect();
-    // The authority is the test's own, which phones would refuse.
-    ensure!(ids == ["tls.public"] && others[0].state == State::Warn, "these did not pass: {others:#?}");
+    // No name server knows the second server; the authority is the test's own, which phones would refuse.
+    let warned = others.iter().all(|check| check.state == State::Warn);
+    ensure!(ids == ["nowhere", "tls.public"] && warned, "these did not pass: {others:#?}");
+    ensure!(others[0].observed.contains("registry.firstlight.test leads nowhere"), "{:#?}", others[0]);
+    let registry = report.checks.iter().find(|check| check.subject.as_deref() == Some("images"));
+    let registry = registry.context("the registry was not asked")?;
+    ensure!(registry.observed == "10.0.2.2 answers with status 401", "{registry:#?}");
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::recipe::schema::Recipe;
 
-/// What the checks of certificates and of needed parts say of the configuration in `folder` for the appliance `recipe`. Without
+/// What the checks of certificates, of needed parts and of disks for data folders say of the configuration in `folder` for the appliance `recipe`. Without
 /// a recipe certificates alone are judged, where the folder has any, as strictly as for production. The trusted roots and the
 /// clock are this computer's.
 ///
@@ -34,7 +34,9 @@ pub fn judge(folder: &Path, recipe: Option<&Recipe>) -> Result<Vec<Verdict>, sit
         site_dir: folder.to_path_buf(),
         machine: Machine::here(),
     };
-    let checks = std::iter::once(&checks::site::FIELDS).chain(tls::CHECKS);
+    // Without a recipe nobody knows which data folders there are.
+    let disks = recipe.map(|_| &checks::disk::NAMED);
+    let checks = std::iter::once(&checks::site::FIELDS).chain(disks).chain(tls::CHECKS);
     Ok(run::run(checks, &Arc::new(scene), Phase::Admission, &[], |_| {}))
 }
 

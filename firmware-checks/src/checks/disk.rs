@@ -63,6 +63,17 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
+/// `disk.selected` on the admin's own computer, whose disks say nothing.
+pub const NAMED: Check = Check {
+    id: "disk.selected",
+    title: "Disks for data folders",
+    phases: &[Phase::Admission],
+    after: &[],
+    documentation: "Each [[disks]] of site.toml is for a data folder that the appliance has.",
+    applies: |_| true,
+    run: selected::named,
+};
+
 fn size(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     judge_all(
         context,

@@ -10,6 +10,7 @@ pub mod container;
 pub mod containers;
 pub mod cpu;
 pub mod disk;
+pub mod egress;
 pub mod firewall;
 pub mod firmware;
 pub mod k3s;
@@ -37,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         os::CHECKS,
         clock::CHECKS,
         network::CHECKS,
+        egress::CHECKS,
         cluster::CHECKS,
         ports::CHECKS,
         firewall::CHECKS,

@@ -1,5 +1,7 @@
 //! The way out, where the site has one that must be asked for.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -7,6 +9,7 @@ use url::Url;
 use super::host_name;
 use super::secret::Secret;
 use crate::document::{KeyPath, Problem};
+use crate::firewall::network::Network;
 use crate::requirements::Source;
 
 /// The way out, where the site has one that must be asked for. Docker, containerd, the package manager and login shells are
@@ -32,6 +35,13 @@ impl Proxy {
     pub fn exceptions(&self) -> String {
         let own = ["localhost", "127.0.0.0/8", "::1"];
         own.into_iter().chain(self.no_proxy.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The proxy by which the machine asks `host` for what is `https`, or plain HTTP; none where it does so by itself.
+    #[must_use]
+    pub fn on_the_way_to(&self, host: &str, https: bool) -> Option<&Secret> {
+        let proxy = if https { self.https.as_ref() } else { self.http.as_ref() };
+        proxy.filter(|_| host != "localhost" && !self.no_proxy.iter().any(|exception| covers(exception, host)))
     }
 
     /// Whether a login stands in it.
@@ -67,6 +77,17 @@ impl Proxy {
     }
 }
 
+/// Whether `exception` is `host`, a domain that it is in, or a network that its address is in.
+fn covers(exception: &str, host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if let (Ok(address), Ok(Source::Network(network, prefix))) = (address, exception.parse()) {
+        return Network::around(network, prefix).contains(address);
+    }
+    let (exception, host) = (exception.to_ascii_lowercase(), host.to_ascii_lowercase());
+    let domain = exception.trim_start_matches('.');
+    host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}
+
 /// Printable ASCII without what would end a string in the files that take it.
 fn is_proxy(text: &str) -> bool {
     let tame = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\`$;".contains(&byte));
@@ -78,7 +99,24 @@ fn is_proxy(text: &str) -> bool {
 mod tests {
     use std::path::Path;
 
+    use super::*;
     use crate::site::parse;
+
+    #[test]
+    fn exceptions_are_reached_without_the_proxy() {
+        let proxy = Proxy {
+            http: None,
+            https: Some("http://proxy:3128".into()),
+            no_proxy: ["clinic.example", ".lab.example", "10.0.0.0/8", "192.0.2.7"].map(str::to_owned).to_vec(),
+        };
+        for host in ["clinic.example", "a.CLINIC.example", "x.lab.example", "10.3.7.1", "192.0.2.7", "localhost"] {
+            assert!(proxy.on_the_way_to(host, true).is_none(), "{host}");
+        }
+        for host in ["myclinic.example", "example", "11.0.0.1", "192.0.2.70", "[2001:db8::1]"] {
+            assert!(proxy.on_the_way_to(host, true).is_some(), "{host}");
+        }
+        assert!(proxy.on_the_way_to("example", false).is_none());
+    }
 
     fn told(text: &str) -> String {
         parse(Path::new("s"), format!("[proxy]\n{text}\n").as_bytes())

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::{Component, Path};
 
 use firmware_checks::requirements::site::Value;
-use firmware_checks::requirements::{Amount, Count, DataFolder, Port, Protocol, Requirements};
+use firmware_checks::requirements::{Amount, Count, DataFolder, Egress, Port, Protocol, Requirements};
 use firmware_checks::site::is_value_name;
 
 use super::{LABEL, as_label, is_label, repeated};
@@ -23,6 +23,7 @@ pub fn problems(at: &KeyPath, requirements: &Requirements) -> Vec<Problem> {
     found.extend(sizes(at, requirements));
     found.extend(data(&at.key("data"), &requirements.data));
     found.extend(ports(&at.key("ports"), &requirements.ports));
+    found.extend(egress(&at.key("egress"), &requirements.egress));
     found.extend(values(&at.key("site").key("values"), &requirements.site.values));
     found
 }
@@ -172,6 +173,25 @@ fn source(at: &KeyPath, port: &str, text: &str) -> Option<Problem> {
             .perhaps(by_name)
             .perhaps(near)
     })
+}
+
+fn egress(at: &KeyPath, servers: &[Egress]) -> Vec<Problem> {
+    let mut found = unique_names(at, servers.iter().map(|server| server.name.as_str()), "server");
+    for (index, server) in servers.iter().enumerate() {
+        let at = at.item(index);
+        if let Err(wrong) = server.target() {
+            let problem = Problem::value(at.key("url"), format!("server `{}`: `{}` {wrong}", server.name, server.url));
+            found.push(problem.label("expected such as `https://registry.example.org/v2/`"));
+        }
+        for (index, status) in server.status.iter().enumerate().filter(|(_, status)| !(100..600).contains(*status)) {
+            let problem = Problem::value(
+                at.key("status").item(index),
+                format!("server `{}`: {status} is no HTTP status", server.name),
+            );
+            found.push(problem.label("expected 100 to 599"));
+        }
+    }
+    found
 }
 
 fn protocol_name(protocol: Protocol) -> &'static str {

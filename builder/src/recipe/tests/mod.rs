@@ -149,6 +149,11 @@ const MISTAKES: &[Mistake] = &[
     // TOML itself.
     Mistake(R, "name = \"hello\"\n", "name = \"hello\"\nname = \"hello\"\nx = = 3\n"),
     Mistake(R, "version = \"1.0\"", "version = \"1.0"),
+    // Servers of others.
+    Mistake(R, "https://registry.example/v2/", "registry.example"),
+    Mistake(R, "https://registry.example/v2/", "oci://registry.example/v2/"),
+    Mistake(R, "https://registry.example/v2/", "https://me:secret@registry.example/v2/"),
+    Mistake(R, "[200, 401]", "[200, 99]"),
 ];
 
 impl Mistake {

@@ -39,6 +39,20 @@ pub(super) fn run(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     wanted.iter().map(finding).collect()
 }
 
+/// The same as far as it can be told away from the machine: whether there are such folders.
+pub(super) fn named(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
+    let folders = &context.appliance.requirements.data;
+    let finding = |wanted: &DataDisk| {
+        let required = format!("a data folder for the disk {}", described(wanted));
+        let found = match data_disks::folder(folders, wanted) {
+            Ok(folder) => Finding::pass(format!("to be mounted at {}", folder.path), required),
+            Err(Refusal { found, remedy }) => Finding::fail(found, required, remedy),
+        };
+        found.about(&wanted.folder)
+    };
+    Ok(context.site.map(|site| site.disks.iter().map(finding).collect()).unwrap_or_default())
+}
+
 /// What the site says of a disk.
 fn described(wanted: &DataDisk) -> String {
     let DataDisk { folder, id, model, size } = wanted;

@@ -75,7 +75,7 @@ pub(super) fn public(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun>
 }
 
 /// The roots to trust, in DER: the system's and the site's own.
-fn roots(context: &Context<'_>) -> Result<Vec<Vec<u8>>, CouldNotRun> {
+pub(in crate::checks) fn roots(context: &Context<'_>) -> Result<Vec<Vec<u8>>, CouldNotRun> {
     let mut roots = system_roots(context.machine)?;
     roots.extend(authorities(context)?);
     if roots.is_empty() {

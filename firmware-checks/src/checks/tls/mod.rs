@@ -10,6 +10,8 @@ mod self_signed;
 mod testing;
 mod validity;
 
+pub(super) use chain::roots as trusted_roots;
+
 use crate::appliance::Appliance;
 use crate::check::{Check, Phase};
 

@@ -24,7 +24,7 @@ use std::path::Path;
 
 use self::holds::label;
 pub use self::holds::{Candidate, Holds, survey};
-pub use self::select::{Choice, Refusal, choose};
+pub use self::select::{Choice, Refusal, choose, folder};
 use crate::facts::{Machine, ext4, mounts};
 use crate::files;
 use crate::requirements::DataFolder;

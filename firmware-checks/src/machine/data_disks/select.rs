@@ -37,6 +37,21 @@ fn refused(found: String, remedy: String) -> Choice {
 
 const SITE: &str = "in site.toml, then sudo firmware-checks site import FOLDER";
 
+/// The data folder that `wanted` is for.
+///
+/// # Errors
+/// The appliance has none of this name.
+pub fn folder<'a>(folders: &'a [DataFolder], wanted: &DataDisk) -> Result<&'a DataFolder, Refusal> {
+    folders.iter().find(|folder| folder.name == wanted.folder).ok_or_else(|| {
+        let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Refusal {
+            found: format!("the appliance has no data folder `{}`; it has {known}", wanted.folder),
+            remedy: format!("correct `folder` of [[disks]] {SITE}"),
+        }
+    })
+}
+
 /// The choice for `wanted`, of the machine's `disks`. `record` has the UUID of each folder's file system that was mounted on this machine.
 ///
 /// # Errors
@@ -48,11 +63,9 @@ pub fn choose(
     wanted: &DataDisk,
     record: &BTreeMap<String, String>,
 ) -> io::Result<Choice> {
-    let Some(folder) = folders.iter().find(|folder| folder.name == wanted.folder) else {
-        let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
-        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let found = format!("the appliance has no data folder `{}`; it has {known}", wanted.folder);
-        return Ok(refused(found, format!("correct `folder` of [[disks]] {SITE}")));
+    let folder = match folder(folders, wanted) {
+        Ok(folder) => folder,
+        Err(refusal) => return Ok(Choice::Refused(refusal)),
     };
     let wanted_label = label(&folder.name);
     let carries = |disk: &&Candidate| matches!(&disk.holds, Holds::Folder { label, .. } if *label == wanted_label);
