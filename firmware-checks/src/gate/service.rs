@@ -108,10 +108,15 @@ impl Service {
         let mut report = self.first_verdict()?;
         loop {
             report = self.advance(report);
-            let pause = pace::pause(&report, self.tries, self.starting());
+            let starting = self.starting();
+            let pause = pace::pause(&report, self.tries, starting);
             report.next_run = Timestamp::now().checked_add(pause).ok();
             self.tell(&report);
             self.wait(Instant::now() + pause)?;
+            if starting {
+                // Nor do those of a platform that comes up.
+                self.tries = 0;
+            }
             report = self.judge();
         }
     }
