@@ -9,6 +9,7 @@ pub mod image;
 pub mod judge;
 pub mod mirror;
 pub mod ntp;
+pub mod renewal;
 pub mod rpm_distribution;
 pub mod site;
 pub mod snap_authority;

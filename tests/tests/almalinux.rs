@@ -8,6 +8,8 @@ mod features;
 mod machine;
 #[path = "almalinux/refused.rs"]
 mod refused;
+#[path = "almalinux/upgrade.rs"]
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::fs;

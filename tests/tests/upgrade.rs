@@ -6,21 +6,17 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use end_to_end::guest::{Guest, Settings, verdict};
+use end_to_end::guest::{Guest, Settings};
+use end_to_end::renewal::{booted_current, core, switch_off, upgrade};
 use end_to_end::site::TestSite;
 use end_to_end::write_log::{Fate, WriteLog};
 use end_to_end::{image, judge, ntp};
 use firmware_checks::boot_loader::bios::{SECTOR, SLOT, core_of};
-use firmware_checks::check::State;
 use firmware_checks::fat::Volume;
-use firmware_checks::report::{Gate, Report};
+use firstlight::recipe;
 use jiff::Timestamp;
-
-const BOOT: Duration = Duration::from_secs(900);
-const RENEWAL: Duration = Duration::from_secs(120);
 
 /// Packages as an upgrade would bring them: the installed ones with a higher version and another byte in each program, built
 /// on the machine with their own maintainer scripts; and all three in one run of dpkg. The signatures no longer hold; the byte
@@ -42,20 +38,6 @@ Depends: ${Depends}\\nDescription: upgraded\\n' $package > $package/DEBIAN/contr
   dpkg-deb -Znone --build $package >/dev/null
 done
 dpkg --install ./*.deb";
-
-/// Whether the partitions are what is installed, by other programs than the one that wrote them.
-const LOOK: &str = "set -eu
-mount -t vfat -o ro /dev/disk/by-partlabel/esp /mnt
-for folder in BOOT/BOOTX64.EFI debian/shimx64.efi; do cmp /mnt/EFI/$folder /usr/lib/shim/shimx64.efi.signed; done
-for folder in BOOT debian; do
-  cmp /mnt/EFI/$folder/grubx64.efi /usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed
-  cmp /mnt/EFI/$folder/mmx64.efi /usr/lib/shim/mmx64.efi.signed
-done
-cat /mnt/EFI/debian/grub.cfg
-umount /mnt
-fsck.vfat -n /dev/disk/by-partlabel/esp
-dpkg --audit
-systemctl --failed --no-legend --plain";
 
 #[test]
 #[ignore = "takes six minutes, of an hour for all; run by `./make.sh test-all`"]
@@ -82,7 +64,8 @@ fn an_upgraded_boot_loader_is_renewed_boots_everywhere_and_no_power_cut_breaks_i
     let mut guest = start(Some(&site), &["--firmware", "bios", "--log-writes", &paths[1]])?;
     booted_current(&mut guest, "BIOS")?;
     ensure!(core(&guest)? == 2048, "the image's own core image is in the first slot");
-    upgrade(&guest)?;
+    let base = recipe::load(&image::repository().join("recipes/hello.toml"), None)?.base;
+    upgrade(&guest, &base.boot, UPGRADE, "dpkg --audit")?;
     ensure!(core(&guest)? == 2048 + SLOT / SECTOR, "the new core image is in the second slot");
     switch_off(guest)?;
     for (firmware, observed) in [("bios", "BIOS"), ("uefi", "UEFI")] {
@@ -95,58 +78,6 @@ fn an_upgraded_boot_loader_is_renewed_boots_everywhere_and_no_power_cut_breaks_i
     every_cut_leaves_a_whole_loader(&image, &log)?;
     std::fs::remove_file(&log)?;
     Ok(std::fs::remove_file(&state)?)
-}
-
-/// Waits until the gate is open on a machine that was started by `firmware`, with a boot loader that is as installed.
-fn booted_current(guest: &mut Guest, firmware: &str) -> Result<()> {
-    let wanted = |report: &Report| report.gate != Gate::Shut && report.ready;
-    let report = guest.wait_for("the gate is open", BOOT, wanted)?;
-    let observed = &verdict(&report, "firmware.boot")?.observed;
-    ensure!(observed.contains(firmware), "{observed}");
-    let boot: Vec<_> = report.checks.iter().filter(|check| check.id == "boot.current").collect();
-    ensure!(boot.len() == 2 && boot.iter().all(|check| check.state == State::Pass), "{boot:#?}");
-    Ok(())
-}
-
-/// The sector at which the machine's first sector expects the core image.
-fn core(guest: &Guest) -> Result<u64> {
-    let bytes = guest.shell("sudo od -An -v -tu1 -N512 /dev/vda")?;
-    Ok(core_of(&bytes.split_whitespace().map(str::parse).collect::<Result<Vec<u8>, _>>()?))
-}
-
-/// Upgrades the packages and waits until the partitions have followed; nobody but the machine itself sees to that.
-fn upgrade(guest: &Guest) -> Result<()> {
-    let record = "cat /run/firstlight/boot-loader.json";
-    let before = guest.shell(record)?;
-    guest.shell_with("sudo sh", UPGRADE)?;
-    let started = Instant::now();
-    let after = loop {
-        let after = guest.shell(record)?;
-        let both = |text: &str| {
-            let values: Vec<String> = text.split('"').filter(|part| part.len() == 64).map(str::to_owned).collect();
-            values
-        };
-        let (old, new) = (both(&before), both(&after));
-        if new.len() == 2 && old.iter().zip(&new).all(|(old, new)| old != new) {
-            break after;
-        }
-        if started.elapsed() > RENEWAL {
-            let journal = guest.shell("sudo journalctl --boot --no-pager -u 'firstlight-boot-loader*'")?;
-            bail!("not renewed within {} s: {after}\n{journal}", RENEWAL.as_secs());
-        }
-        std::thread::sleep(Duration::from_secs(1));
-    };
-    let looked = guest.shell_with("sudo sh", LOOK).with_context(|| after)?;
-    ensure!(looked.contains("configfile") && !looked.contains("failed"), "{looked}");
-    Ok(())
-}
-
-/// As an admin does, so that everything is on the disk.
-fn switch_off(mut guest: Guest) -> Result<()> {
-    // The connection may end before the command does.
-    let _ = guest.shell("sudo systemctl poweroff");
-    guest.wait_for_end(RENEWAL)?;
-    Ok(())
 }
 
 /// Where the boot loader lies on the disk.

@@ -120,9 +120,12 @@ impl Repository {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Payload {
+    /// By zstd(1).
     #[default]
     Zstd,
+    /// By xz(1).
     Xz,
+    /// By gzip(1).
     Gzip,
 }
 

@@ -29,9 +29,11 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::image;
-use catalogue::{Catalogue, Payload, Repository};
+pub use catalogue::Payload;
+use catalogue::{Catalogue, Repository};
 use debian::Debian;
 use key::Key;
+pub use repository::build as build_packages;
 
 /// The distribution as it lies in a folder.
 #[derive(Clone, Debug)]

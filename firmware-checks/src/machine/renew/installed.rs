@@ -19,6 +19,19 @@ use crate::facts::Machine;
 const LOCKS: &[&str] = &["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/rpm/.rpm.lock"];
 /// How names end, or what they have in them, that dpkg and rpm give files which are not yet in their place.
 const UNFINISHED: &[&str] = &[".dpkg-new", ".dpkg-tmp", ";"];
+/// Compares what files hold with what the database says of them, and nothing else; ends with a failure where that differs.
+const RPM_VERIFY: &[&str] = &[
+    "--verify",
+    "--noconfig",
+    "--noghost",
+    "--nodeps",
+    "--noscripts",
+    "--nomtime",
+    "--nomode",
+    "--nouser",
+    "--nogroup",
+    "--file",
+];
 /// `dpkg --audit` reads one file; a busy machine takes its time.
 const AUDIT: Duration = Duration::from_secs(60);
 
@@ -84,15 +97,29 @@ fn whole_file() -> libc::flock {
     }
 }
 
-/// An error where packages are half installed: nothing is made of the files of two versions.
-pub(super) fn whole() -> Result<(), String> {
-    if !Path::new("/var/lib/dpkg/status").exists() {
-        return Ok(());
+/// An error where packages of the boot loader are half installed: nothing is made of the files of two versions.
+pub(super) fn whole(boot: &BootLoader) -> Result<(), String> {
+    if Path::new("/var/lib/dpkg/status").exists() {
+        return match command::run("dpkg", &["--audit"], AUDIT) {
+            Ok(said) if said.trim().is_empty() => Ok(()),
+            Ok(_) => {
+                Err("packages are half installed: sudo dpkg --configure -a, then sudo apt-get -f install".to_owned())
+            }
+            Err(error) => Err(format!("whether packages are half installed: {error}")),
+        };
     }
-    match command::run("dpkg", &["--audit"], AUDIT) {
-        Ok(said) if said.trim().is_empty() => Ok(()),
-        Ok(_) => Err("packages are half installed: sudo dpkg --configure -a, then sudo apt-get -f install".to_owned()),
-        Err(error) => Err(format!("whether packages are half installed: {error}")),
+    // rpm lays all files of a transaction before its database forgets the old ones: what it says of them is other than they are.
+    let module = format!("{}/normal.mod", boot.bios_modules);
+    let files = [boot.shim.as_str(), &boot.mok_manager, &boot.grub, &module];
+    match command::run("rpm", &[RPM_VERIFY, &files].concat(), AUDIT) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "packages of the boot loader are not whole ({}): see sudo rpm --verify --file {}; sudo dnf reinstall \
+             \"$(rpm --query --file {})\" lays them anew",
+            error.brief(),
+            boot.grub,
+            boot.grub,
+        )),
     }
 }
 

@@ -117,7 +117,7 @@ fn once(machine: &Machine, boot: &BootLoader, written: &mut Vec<&'static str>) -
 fn renew_esp(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(bool, String), String> {
     let files = installed::for_esp(machine, boot)?;
     let partition = place.named("esp").map_err(|error| error.to_string())?;
-    let wrote = esp::renew(&partition.device, &files, installed::whole).map_err(|error| error.to_string())?;
+    let wrote = esp::renew(&partition.device, &files, || installed::whole(boot)).map_err(|error| error.to_string())?;
     Ok((wrote, installed::digest(&files)))
 }
 
@@ -126,7 +126,7 @@ fn renew_bios(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(bo
     let partition = place.named("bios").map_err(|error| error.to_string())?;
     let place = bios::Place { disk: &place.disk, start: partition.start, size: partition.size };
     let make = || {
-        installed::whole()?;
+        installed::whole(boot)?;
         let core = make_core(boot)?;
         let now = installed::for_bios(machine, boot)?;
         let same = now.digest() == files.digest();
