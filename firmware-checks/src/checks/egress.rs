@@ -12,6 +12,7 @@ use self::ask::{Answer, Asker, Obstacle};
 use super::tls;
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::requirements::{Egress, Need};
+use crate::site::AUTHORITY;
 
 /// The checks of this folder.
 pub const CHECKS: &[Check] = &[Check {
@@ -69,13 +70,9 @@ fn finding(
         }
         Ok(Answer { status, location }) => {
             let on = location.map(|to| format!(", and sends on to {to}")).unwrap_or_default();
-            let remedy = format!("see whether a proxy or portal answers in its place: curl -v {url}");
-            (format!("{host} answers with status {status}{way}{on}"), remedy)
+            (format!("{host} answers with status {status}{way}{on}"), in_its_place(url))
         }
-        Err(obstacle) => {
-            let (observed, remedy) = words(context, url, by_proxy, &obstacle);
-            (format!("{observed}{way}"), remedy)
-        }
+        Err(obstacle) => words(context, url, by_proxy, &obstacle),
     };
     let finding = match egress.need {
         Need::Required => Finding::fail(observed, required, remedy),
@@ -84,31 +81,37 @@ fn finding(
     finding.about(&egress.name)
 }
 
-/// What came in the way, and what the admin can do about it.
+/// What came in the way, and what the admin can do about it with what every image has.
 fn words(context: &Context<'_>, url: &Url, by_proxy: bool, obstacle: &Obstacle) -> (String, String) {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
-    let asked = if by_proxy { "the proxy of site.toml".to_owned() } else { format!("{host}:{port}") };
     match obstacle {
         Obstacle::Name { host, said } => (
             format!("the name {host} leads nowhere: {said}"),
             format!(
-                "see which name servers are asked: resolvectl query {host}; other ones go into `dns` of [network] in site.toml"
+                "correct the name servers, `dns` of [network] in site.toml, or have them know it: getent ahosts {host} says whether they do"
             ),
         ),
+        Obstacle::Connection(said) if by_proxy => (
+            format!("no connection through the proxy: {said}"),
+            format!("correct [proxy] of site.toml, or have the proxy let this machine reach {host}:{port}"),
+        ),
         Obstacle::Connection(said) => (
-            format!("no connection to {asked}: {said}"),
+            format!("no connection to {host}:{port}: {said}"),
             format!(
-                "have the network let this machine reach {asked} by TCP, or name the site's proxy in [proxy] of site.toml"
+                "have the network let this machine reach {host}:{port} by TCP, or name the site's proxy in [proxy] of site.toml"
             ),
         ),
         Obstacle::Certificate(said) => (
             format!("the certificate of {host}: {said}"),
-            format!(
-                "see who signed it: openssl s_client -connect {host}:{port} </dev/null; where a firewall opens TLS, put its authority into {}",
-                context.site_dir.join(crate::site::AUTHORITY).display()
-            ),
+            tls::put(context, AUTHORITY, "the authority of a firewall that opens TLS, where there is one"),
         ),
-        Obstacle::Http(said) => (format!("{host}: {said}"), format!("see what answers: curl -v {url}")),
+        Obstacle::Http(said) => (format!("{host}: {said}"), in_its_place(url)),
     }
+}
+
+fn in_its_place(url: &Url) -> String {
+    format!(
+        "have the network's admins look at what answers {url} in its place: a proxy, a portal, a mirror that is being changed"
+    )
 }

@@ -206,4 +206,60 @@ mod tests {
             assert!(status.success(), "{}", program.path);
         }
     }
+
+    /// Runs the stand-in of deb-systemd-helper with each of `calls`, with the real one, its state and the collected units in a folder of this
+    /// test; gives the exit status of each call, and what the real one was called with. It can't enable `bad.service`.
+    fn helped(calls: &[&str], state: &[&str]) -> (Vec<i32>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (real, called) = (at("real"), at("called"));
+        let script = format!("#!/bin/sh\necho \"$*\" >>{}\ncase \"$*\" in *bad*) exit 1 ;; esac\n", called.display());
+        fs::write(&real, script).unwrap();
+        fs::set_permissions(&real, Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(at("units")).unwrap();
+        for path in state {
+            fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+            fs::write(at(path), "").unwrap();
+        }
+        let text = String::from_utf8(DEB_SYSTEMD_HELPER.stand_in.to_vec()).unwrap();
+        let text = text.replace("/usr/bin/deb-systemd-helper", &real.display().to_string());
+        let text = text.replace("/var/lib/systemd/", &format!("{}/", folder.path().display()));
+        fs::write(at("stand-in"), text.replace(UNITS, &at("units").display().to_string())).unwrap();
+        let call = |words: &&str| {
+            let mut command = std::process::Command::new("sh");
+            command.arg(at("stand-in")).args(words.split(' ')).status().unwrap().code().unwrap()
+        };
+        (calls.iter().map(call).collect(), fs::read_to_string(called).unwrap_or_default())
+    }
+
+    #[test]
+    fn units_are_enabled_together_and_what_has_nothing_to_do_is_not_called() {
+        let unit = ["unmask a.service", "--quiet was-enabled a.service", "enable a.service"];
+        let (status, called) =
+            helped(&[unit.as_slice(), &["enable b.timer", "--user enable c.socket", "flush"]].concat(), &[]);
+        assert_eq!(
+            (status, called.as_str()),
+            (vec![0; 6], "--system enable a.service b.timer\n--user enable c.socket\n")
+        );
+    }
+
+    #[test]
+    fn who_asks_for_more_finds_the_collected_units_enabled() {
+        let (_, called) = helped(&["enable a.service", "debian-installed a.service", "flush"], &[]);
+        assert_eq!(called, "--system enable a.service\ndebian-installed a.service\n");
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_enabled_keeps_no_other_from_it() {
+        let (status, called) = helped(&["enable bad.service", "enable b.service", "flush"], &[]);
+        let each = "--system enable bad.service b.service\n--system enable bad.service\n--system enable b.service\n";
+        assert_eq!((status, called.as_str()), (vec![0; 3], each));
+    }
+
+    #[test]
+    fn what_was_masked_or_enabled_before_is_left_to_the_real_one() {
+        let state = ["deb-systemd-helper-masked/a.service", "deb-systemd-helper-enabled/a.service.dsh-also"];
+        let (_, called) = helped(&["unmask a.service", "--quiet was-enabled a.service"], &state);
+        assert_eq!(called, "unmask a.service\n--quiet was-enabled a.service\n");
+    }
 }

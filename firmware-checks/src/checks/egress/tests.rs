@@ -11,6 +11,7 @@ use super::*;
 use crate::check::State;
 use crate::facts::recorded::Recorded;
 use crate::requirements::Requirements;
+use crate::site::{Proxy, Site};
 
 /// Answers each connection of a server on this machine; gives its port.
 fn served(answer: impl Fn(TcpStream) + Send + 'static) -> u16 {
@@ -112,9 +113,13 @@ fn a_proxy_is_asked_in_the_servers_place() {
 }
 
 fn judged(url: &str, status: &[u16], need: Need) -> Finding {
+    judged_at(url, status, need, None)
+}
+
+fn judged_at(url: &str, status: &[u16], need: Need, site: Option<&Site>) -> Finding {
     let egress = Egress { name: "registry".into(), url: url.into(), status: status.to_vec(), need };
     let requirements = Requirements { egress: vec![egress], ..Requirements::default() };
-    let mut found = Recorded::new().run("egress.reachable", &requirements, None).unwrap();
+    let mut found = Recorded::new().run("egress.reachable", &requirements, site).unwrap();
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
@@ -131,5 +136,19 @@ fn the_status_that_the_recipe_expects_passes_and_another_does_not() {
     let portal = format!("http://127.0.0.1:{}/", plain("302 Found\r\nLocation: http://portal.example/login"));
     let bad = judged(&portal, &[200], Need::Required);
     assert!(bad.observed.ends_with("and sends on to http://portal.example/login"), "{}", bad.observed);
-    assert!(bad.remedy.unwrap().contains("curl -v http://127.0.0.1"));
+    assert!(bad.remedy.unwrap().contains("what answers http://127.0.0.1"));
+}
+
+#[test]
+fn a_remedy_is_about_what_stands_in_the_way() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{closed}/");
+    let straight = judged(&url, &[], Need::Required);
+    assert_eq!(straight.observed, format!("no connection to 127.0.0.1:{closed}: connection refused"));
+    assert!(straight.remedy.unwrap().contains("or name the site's proxy"));
+    let proxy = Proxy { http: Some(url.trim_end_matches('/').into()), https: None, no_proxy: Vec::new() };
+    let site = Site { proxy: Some(proxy), ..Site::default() };
+    let by_proxy = judged_at("http://registry.invalid/", &[], Need::Required, Some(&site));
+    assert_eq!(by_proxy.observed, "no connection through the proxy: connection refused");
+    assert!(by_proxy.remedy.unwrap().starts_with("correct [proxy] of site.toml"));
 }

@@ -11,6 +11,7 @@ mod testing;
 mod validity;
 
 pub(super) use chain::roots as trusted_roots;
+pub(super) use material::put;
 
 use crate::appliance::Appliance;
 use crate::check::{Check, Phase};

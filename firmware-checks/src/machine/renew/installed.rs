@@ -113,13 +113,13 @@ pub(super) fn whole(boot: &BootLoader) -> Result<(), String> {
     let files = [boot.shim.as_str(), &boot.mok_manager, &boot.grub, &module];
     match command::run("rpm", &[RPM_VERIFY, &files].concat(), AUDIT) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!(
-            "packages of the boot loader are not whole ({}): see sudo rpm --verify --file {}; sudo dnf reinstall \
-             \"$(rpm --query --file {})\" lays them anew",
-            error.brief(),
-            boot.grub,
-            boot.grub,
-        )),
+        Err(error) => {
+            let (said, files) = (error.brief(), files.join(" "));
+            Err(format!(
+                "packages of the boot loader are not whole ({said}): sudo rpm --verify --file {files} says what differs; \
+                 sudo dnf reinstall $(rpm --query --file {files}) lays them anew"
+            ))
+        }
     }
 }
 
