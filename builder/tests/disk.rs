@@ -4,13 +4,14 @@
 //! image of the right shape, which the end-to-end tests replace by the real one and boot. Needs root, as the sandbox's tests.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use firmware_checks::units::{Size, Unit};
 use firstlight::disk::ids::Ids;
-use firstlight::disk::{self, Error, Spec, Summary};
+use firstlight::disk::{self, Error, SkeletonFiles, Spec, Summary};
 use firstlight::recipe::base::Base;
 use firstlight::recipe::schema;
 use firstlight::rootfs::overlay::LateFile;
@@ -41,6 +42,9 @@ features = [
 inode_size = 256
 "#;
 
+/// When all of it was released, in seconds since 1970 and in words.
+const RELEASED: (u32, &str) = (1_767_323_045, "2026-01-02T03:04:05Z");
+
 /// Runs a program of the host and gives its standard output; its exit status must be 0.
 fn host(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).envs([("LC_ALL", "C"), ("TZ", "UTC")]).output().unwrap();
@@ -49,7 +53,7 @@ fn host(program: &str, arguments: &[&str]) -> String {
     text
 }
 
-/// A root with the host's sh, cat and mke2fs, and the libraries they load.
+/// A root with the host's sh, cat, mke2fs and its like, and the libraries they load.
 fn tools() -> tempfile::TempDir {
     set_program(env!("CARGO_BIN_EXE_firstlight"));
     let root = tempfile::tempdir().unwrap();
@@ -62,7 +66,7 @@ fn tools() -> tempfile::TempDir {
         fs::create_dir_all(root.path().join(inside)).unwrap();
     }
     fs::copy("/etc/mke2fs.conf", root.path().join("etc/mke2fs.conf")).unwrap();
-    for program in ["/bin/sh", "/bin/cat", "/sbin/debugfs", "/sbin/mke2fs"] {
+    for program in ["/bin/sh", "/bin/cat", "/sbin/debugfs", "/sbin/e2image", "/sbin/mke2fs"] {
         fs::copy(program, root.path().join(&program[1..])).unwrap();
         for library in host("ldd", &[program]).split_whitespace().filter(|word| word.starts_with('/')) {
             let inside = root.path().join(&library[1..]);
@@ -105,14 +109,31 @@ fn root() -> tempfile::TempDir {
 }
 
 fn assemble(disk: &schema::Disk, out: &Path) -> Result<Summary, Error> {
-    let (base, released) = (toml::from_str::<Base>(BASE).unwrap(), "2026-01-02T03:04:05Z".parse().unwrap());
+    let (base, released) = (toml::from_str::<Base>(BASE).unwrap(), RELEASED.1.parse().unwrap());
     let site: [(&str, &[u8]); 1] = [("README.txt", b"put site.toml here")];
     let late = [LateFile { path: "etc/late/file".into(), content: b"late".to_vec(), mode: 0o640 }];
     let spec = Spec { identity: "test", released, title: "test 1", disk, base: &base, site: &site, late: &late };
     let (folder, tools) = (tempfile::tempdir().unwrap(), tools());
+    let skeleton = disk::assemble(&spec, root().path(), tools.path(), folder.path())?;
+    let summary = disk::finish(&skeleton, &SkeletonFiles::open(folder.path()).unwrap(), &spec, tools.path(), out)?;
     let image = folder.path().join("disk.raw");
-    let skeleton = disk::assemble(&spec, root().path(), tools.path(), &image)?;
-    disk::finish(&skeleton, &File::open(&image).unwrap(), &spec, tools.path(), out)
+    lay_in_place(&image, &summary);
+    host("cmp", &[image.to_str().unwrap(), out.to_str().unwrap()]);
+    Ok(summary)
+}
+
+/// Lays the late file where the file system lies in `image`, which has no late files yet, as the host's debugfs does it.
+fn lay_in_place(image: &Path, summary: &Summary) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "late").unwrap();
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
+    let root = summary.partitions.iter().find(|partition| partition.label == "root").unwrap();
+    let place = format!("{}?offset={}", image.display(), root.start);
+    let mut debugfs = Command::new("/sbin/debugfs");
+    debugfs.args(["-w", "-f", "-"]).arg(place).env("E2FSPROGS_FAKE_TIME", RELEASED.0.to_string());
+    let mut child = debugfs.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    write!(child.stdin.take().unwrap(), "cd /etc/late\nwrite {} file\n", file.path().display()).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// The default sizes, but for a root that does not take long to make.

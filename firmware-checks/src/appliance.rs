@@ -170,6 +170,6 @@ impl Appliance {
     #[must_use]
     pub fn requirements_digest(&self) -> String {
         let canonical = serde_json::to_vec(&(&self.requirements, &self.platform)).unwrap_or_default();
-        Sha256::digest(&canonical).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(Sha256::digest(&canonical))
     }
 }

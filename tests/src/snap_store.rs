@@ -76,5 +76,5 @@ impl SnapStore {
 /// SHA3-384 in hexadecimal, as the store's API writes it.
 fn hexadecimal(content: &[u8]) -> String {
     use sha3::{Digest, Sha3_384};
-    Sha3_384::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha3_384::digest(content))
 }

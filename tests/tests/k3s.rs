@@ -115,7 +115,7 @@ fn compile_stand_in(to: &Path) -> Result<()> {
 }
 
 fn digest(path: &Path) -> Result<String> {
-    Ok(Sha256::digest(fs::read(path)?).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(Sha256::digest(fs::read(path)?)))
 }
 
 /// A tar archive in gzip.

@@ -62,10 +62,7 @@ impl Package {
             path: format!("pool/{name}.deb"),
             size: 1000,
             installed_size: 10,
-            sha256: format!(
-                "{:0>64}",
-                name.bytes().chain(version.bytes()).map(|byte| format!("{byte:02x}")).collect::<String>()
-            ),
+            sha256: format!("{:0>64}", hex::encode([name, version].concat())),
             essential: false,
         }
     }

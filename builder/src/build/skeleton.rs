@@ -1,6 +1,6 @@
 //! The disk without its late files, kept in the cache: who changes one of these waits for neither packages nor mke2fs.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{Scope, ScopedJoinHandle};
@@ -10,14 +10,14 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::root::{self, Ingredients};
-use crate::disk;
+use crate::disk::{self, SkeletonFiles};
 use crate::parallel;
 use crate::progress::Progress;
 use crate::stage::{Key, Stages};
 
-/// The disk's bytes, in the folder of the stage.
-const IMAGE: &str = "disk.raw";
-/// What else is known of it ([`Made`]).
+/// Of what files a stage consists: another number where they become others.
+const FORM: u32 = 2;
+/// What is known of the disk ([`Made`]), beside its files.
 const MADE: &str = "disk.json";
 
 /// What came of making the disk.
@@ -31,7 +31,7 @@ struct Made {
 /// A disk that lacks only its late files.
 pub struct Skeleton<'scope> {
     made: Made,
-    image: File,
+    files: SkeletonFiles,
     /// Where it was made just now: keeping it in the cache.
     keeping: Option<ScopedJoinHandle<'scope, anyhow::Result<PathBuf>>>,
 }
@@ -61,27 +61,25 @@ impl<'scope> Skeleton<'scope> {
         order: &'scope Order<'_>,
     ) -> anyhow::Result<Self> {
         let about = format!("the disk of {}", ingredients.loaded.stem());
-        let key = Key::new("disk").input("identity", order.identity).about(about);
+        let key = Key::new("disk").input("form", FORM).input("identity", order.identity).about(about);
         let (made, is_made) = mpsc::channel();
         let keep = move || -> anyhow::Result<PathBuf> {
             Stages::open(order.cache)?.folder(&key, order.progress, |folder| {
-                let image = folder.join(IMAGE);
-                let one = lay(scope, ingredients, order, &image)?;
+                let one = lay(scope, ingredients, order, folder)?;
                 fs::write(folder.join(MADE), serde_json::to_vec(&one)?).context("describing the disk")?;
-                let file = File::open(&image).with_context(|| format!("opening {}", image.display()))?;
                 // Nobody waits until it is judged and named.
-                let _ = made.send((one, file));
+                let _ = made.send((one, open(folder)?));
                 Ok(())
             })
         };
         let keeping = scope.spawn(keep);
-        if let Ok((made, image)) = is_made.recv() {
-            return Ok(Self { made, image, keeping: Some(keeping) });
+        if let Ok((made, files)) = is_made.recv() {
+            return Ok(Self { made, files, keeping: Some(keeping) });
         }
         let folder = parallel::joined(keeping)?;
         let reading = || format!("reading {}", folder.display());
         let made = serde_json::from_slice(&fs::read(folder.join(MADE)).with_context(reading)?).with_context(reading)?;
-        Ok(Self { made, image: File::open(folder.join(IMAGE)).with_context(reading)?, keeping: None })
+        Ok(Self { made, files: open(&folder)?, keeping: None })
     }
 
     /// The disk with its late files, as `out`.
@@ -89,7 +87,7 @@ impl<'scope> Skeleton<'scope> {
     /// # Errors
     /// [`disk::Error`].
     pub fn finish(&self, spec: &disk::Spec<'_>, tools: &Path, out: &Path) -> Result<disk::Summary, disk::Error> {
-        disk::finish(&self.made.skeleton, &self.image, spec, tools, out)
+        disk::finish(&self.made.skeleton, &self.files, spec, tools, out)
     }
 
     /// Waits until it is safe in the cache. Gives the archive of the packages' tree, if that is still there.
@@ -102,12 +100,17 @@ impl<'scope> Skeleton<'scope> {
     }
 }
 
-/// Makes the root file system, in `scope` beside the tools root, and lays it onto a disk, in the new file `image`.
+fn open(folder: &Path) -> anyhow::Result<SkeletonFiles> {
+    SkeletonFiles::open(folder)
+        .map_err(|(path, error)| anyhow::Error::new(error).context(format!("opening {}", path.display())))
+}
+
+/// Makes the root file system, in `scope` beside the tools root, and lays it onto a disk, in the empty folder `folder`.
 fn lay<'scope>(
     scope: &'scope Scope<'scope, '_>,
     ingredients: &'scope Ingredients<'_>,
     order: &'scope Order<'_>,
-    image: &Path,
+    folder: &Path,
 ) -> anyhow::Result<Made> {
     (ingredients.fetch)()?;
     let tools = scope.spawn(|| {
@@ -120,6 +123,6 @@ fn lay<'scope>(
     let packages = ingredients.lock.system.packages.len();
     order.progress.stage_timed("root", format!("configured {packages} packages"), started.elapsed());
     let tools = parallel::joined(tools)?;
-    let skeleton = disk::assemble(&order.spec, root.folder(), &tools, image)?;
+    let skeleton = disk::assemble(&order.spec, root.folder(), &tools, folder)?;
     Ok(Made { skeleton, root_archive: root.discard(scope).kept()? })
 }

@@ -1,14 +1,24 @@
-//! Lays the last files onto the finished root file system, without making it anew.
+//! Lays the last files onto the finished root file system, without making it anew: onto a copy of what that says of itself, a
+//! hundredth of it. What then differs goes into the image.
 
 use std::fmt::Write;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use jiff::Timestamp;
+
+use super::change_times;
 use super::debugfs::{Debugfs, Error, FILES};
-use super::layout::Content;
+use super::layout::{Content, Partition};
 use crate::rootfs::overlay::LateFile;
+use crate::sandbox::Sandbox;
+use crate::sparse::{self, Change};
+
+/// Where e2image sees the image, and writes what it takes of it.
+const IMAGE: &str = "/run/disk.raw";
+const METADATA: &str = "/run/metadata.raw";
 
 /// What late files are taken to need at least: as long as they stay below, the file system is not made anew for them.
 const STEP: u64 = 16 << 20;
@@ -26,17 +36,48 @@ pub fn room(files: &[LateFile]) -> Content {
     }
 }
 
-/// Lays `files`, whose folders are there and whose places are free.
-pub(super) fn lay(debugfs: &Debugfs<'_>, files: &[LateFile]) -> Result<(), Error> {
-    if files.is_empty() {
-        return Ok(());
-    }
+/// Writes what the file system of `partition` in `image` says of itself, and nothing of what its files hold, into the new file
+/// `metadata`, where it lies in the image: all that debugfs reads to lay a file.
+pub(super) fn take_metadata(tools: &Path, image: &Path, partition: &Partition, metadata: &Path) -> Result<(), Error> {
+    File::create_new(metadata).map_err(|source| Error::Io { path: metadata.to_owned(), source })?;
+    let start = partition.start.to_string();
+    let sandbox = Sandbox::of_tools(tools).bind_ro(image, IMAGE).bind(metadata, METADATA);
+    sandbox.run(&["e2image", "-r", "-o", &start, "-O", &start, IMAGE, METADATA])?;
+    Ok(())
+}
+
+/// What changes in an image when `files`, whose folders are there and whose places are free, are laid onto the file system of
+/// `partition`, whose `metadata` [`take_metadata`] took.
+pub(super) fn lay(
+    files: &[LateFile],
+    metadata: &File,
+    tools: &Path,
+    partition: &Partition,
+    time: Timestamp,
+) -> Result<Vec<Change>, Error> {
     let folder = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let told = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
     for (number, file) in files.iter().enumerate() {
         let path = folder.path().join(number.to_string());
-        put(&path, file).map_err(|source| Error::Io { path, source })?;
+        put(&path, file).map_err(told(&path))?;
     }
-    debugfs.run(&commands(files), Some(folder.path()))
+    let path = folder.path().join("file-system");
+    let copy = copy(metadata, &path).map_err(told(&path))?;
+    let debugfs = Debugfs { tools, image: &path, partition, time };
+    debugfs.run(&commands(files), Some(folder.path()))?;
+    let settled = change_times::settle(&copy, partition.start, time.as_second());
+    settled.and_then(|()| sparse::changes(metadata, &copy)).map_err(told(&path))
+}
+
+/// A new file `path` with the bytes of `from`.
+fn copy(from: &File, path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    file.set_len(from.metadata()?.len())?;
+    sparse::copy(from, &[], &file, |_| ())?;
+    Ok(file)
 }
 
 /// debugfs takes the mode from the file that it copies.

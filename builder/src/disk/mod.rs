@@ -31,7 +31,6 @@ use firmware_checks::machine::level::Wanted;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::debugfs::Debugfs;
 use self::ids::{Ids, volume_text};
 use self::labels::Labels;
 pub use self::late::room;
@@ -43,6 +42,10 @@ use crate::recipe::schema;
 use crate::rootfs::overlay::LateFile;
 use crate::rootfs::tree::Tree;
 use crate::sandbox;
+
+/// The files of a disk that lacks only its late files: its bytes, and what its root file system says of itself.
+const IMAGE: &str = "disk.raw";
+const METADATA: &str = "metadata.raw";
 
 /// Where the static program lies, below the root.
 const CHECKS: &str = "usr/bin/firmware-checks";
@@ -170,7 +173,7 @@ pub enum Error {
     Write(io::Error),
 }
 
-/// A disk that lacks only its late files.
+/// What is known of a disk that lacks only its late files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Skeleton {
     layout: Layout,
@@ -179,13 +182,37 @@ pub struct Skeleton {
     content: u64,
 }
 
-/// Makes all of a disk but its late files, in the new file `image`, of the root file system in the folder `root`, with the
+/// The files of such a disk.
+#[derive(Debug)]
+pub struct SkeletonFiles {
+    /// Its bytes.
+    image: File,
+    /// What the root file system says of itself, where late files will be laid.
+    metadata: Option<File>,
+}
+
+impl SkeletonFiles {
+    /// Those that [`assemble`] made in `folder`.
+    ///
+    /// # Errors
+    /// One can't be opened, and its path.
+    pub fn open(folder: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let open = |name| File::open(folder.join(name)).map_err(|error| (folder.join(name), error));
+        let metadata = match open(METADATA) {
+            Err((_, error)) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        Ok(Self { image: open(IMAGE)?, metadata })
+    }
+}
+
+/// Makes all of a disk but its late files, in the empty folder `folder`, of the root file system in the folder `root`, with the
 /// programs of the tools root `tools`. Adds the boot menu to `root` first, and settles its times. Needs the user namespace of
 /// [`sandbox::userns::enter`], in which `root` was made.
 ///
 /// # Errors
 /// [`Error`].
-pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, image: &Path) -> Result<Skeleton, Error> {
+pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, folder: &Path) -> Result<Skeleton, Error> {
     let ids = Ids::new(spec.identity);
     let root_uuid = ids.file_system(Part::Root.label());
     let policy = labels::policy(root)?;
@@ -198,6 +225,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, image: &Path) -> Res
     let layout = Layout::new(spec.disk, content)?;
     let settled = times::settle(root, spec.released.as_second());
     settled.map_err(|(path, source)| Error::Root { doing: "dating", path, source })?;
+    let image = &folder.join(IMAGE);
     let mut disk = raw::create(image, layout.size, content.bytes)?;
 
     let file_system = |part: Part| ext4::FileSystem {
@@ -218,33 +246,41 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, image: &Path) -> Res
                 let labels = Labels::choose_empty(root, policy, tools, Path::new(DATA))?;
                 labels.write(tools, image, layout.of(Part::Data), spec.released)?;
             }
+            settle(&disk, layout.of(Part::Data), spec.released)?;
             small()
         });
         let made = file_system(Part::Root).make_root(tools, image, root, content);
         (made, parallel::joined(others))
     });
     made.map_err(|source| Error::Ext4 { part: "root", source })?;
+    let partition = layout.of(Part::Root);
     if let Some(labels) = &labels {
-        labels.write(tools, image, layout.of(Part::Root), spec.released)?;
+        labels.write(tools, image, partition, spec.released)?;
     }
-    settle(&disk, layout.of(Part::Data), spec.released)?;
+    settle(&disk, partition, spec.released)?;
+    if !spec.late.is_empty() {
+        late::take_metadata(tools, image, partition, &folder.join(METADATA)).map_err(Error::Late)?;
+    }
     table::write(&mut disk, &layout, &ids, grub?.boot_code)?;
     Ok(Skeleton { layout, identity: spec.identity.to_owned(), content: content.bytes })
 }
 
-/// Makes the disk `out` of its `skeleton`, whose bytes are in the file `image`, and its late files.
+/// Makes the disk `out` of its `skeleton`, whose files are `files`, and its late files.
 ///
 /// # Errors
 /// [`Error`]; there is then no `out` that was not there before.
-pub fn finish(skeleton: &Skeleton, image: &File, spec: &Spec<'_>, tools: &Path, out: &Path) -> Result<Summary, Error> {
+pub fn finish(
+    skeleton: &Skeleton,
+    files: &SkeletonFiles,
+    spec: &Spec<'_>,
+    tools: &Path,
+    out: &Path,
+) -> Result<Summary, Error> {
     let Skeleton { layout, identity, content } = skeleton;
     let disk = raw::begin(out, layout.size, *content)?;
-    raw::copy(image, disk.as_file(), out)?;
-    let root = layout.of(Part::Root);
-    let debugfs = Debugfs { tools, image: disk.path(), partition: root, time: spec.released };
-    late::lay(&debugfs, spec.late).map_err(Error::Late)?;
-    settle(disk.as_file(), root, spec.released)?;
-    Ok(summary(raw::publish(disk, out)?, layout, &Ids::new(identity)))
+    let lay = |metadata| late::lay(spec.late, metadata, tools, layout.of(Part::Root), spec.released);
+    let changes = files.metadata.as_ref().map_or(Ok(Vec::new()), lay).map_err(Error::Late)?;
+    Ok(summary(raw::publish(&files.image, &changes, disk, out)?, layout, &Ids::new(identity)))
 }
 
 /// Settles the times of change in the file system of `partition`.

@@ -4,12 +4,14 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 
 use tempfile::NamedTempFile;
 
 use super::Artifact;
-use crate::{parallel, sparse};
+use crate::parallel;
+use crate::sparse::{self, Change};
 
 /// How the names of unfinished images begin.
 const UNFINISHED: &str = ".new-";
@@ -52,14 +54,6 @@ pub fn create(path: &Path, size: u64, content: u64) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Copies the bytes of `image` to `to`, which [`begin`] made for `out`.
-///
-/// # Errors
-/// [`Error`].
-pub fn copy(image: &File, to: &File, out: &Path) -> Result<(), Error> {
-    sparse::copy(image, to).map_err(|source| Error { doing: "copying the disk to", path: out.to_owned(), source })
-}
-
 /// Removes unfinished images that no living build holds the lock of.
 fn sweep(folder: &Path) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -87,20 +81,26 @@ fn room(folder: &Path, needed: u64, option: &str) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, text))
 }
 
-/// Takes the checksum, makes everything durable and gives the file its name, as what takes long goes: all at once.
+/// Gives `disk`, which [`begin`] made for `out`, the bytes of `image` with `changes`; takes the checksum of what is written
+/// meanwhile, makes everything durable and gives the file its name.
 ///
 /// # Errors
 /// [`Error`]: writing failed, and there is then no file named `out` that was not there before; or reading what was written.
-pub fn publish(disk: NamedTempFile, out: &Path) -> Result<Artifact, Error> {
+pub fn publish(image: &File, changes: &[Change], disk: NamedTempFile, out: &Path) -> Result<Artifact, Error> {
     let told = |doing| move |source| Error { doing, path: out.to_owned(), source };
     let bytes = disk.as_file().try_clone().map_err(told("writing"))?;
+    let (reached, marks) = mpsc::channel();
     let (named, sum) = thread::scope(|scope| {
-        let sum = scope.spawn(|| sparse::sha256(&bytes));
-        (name(disk, out), parallel::joined(sum))
+        let sum = scope.spawn(|| sparse::sha256_behind(&bytes, marks));
+        let copied = sparse::copy(image, changes, &bytes, move |mark| {
+            // Who no longer listens has failed, and says so himself.
+            let _ = reached.send(mark);
+        });
+        (copied.map_err(told("copying the disk to")).and_then(|()| name(disk, out)), parallel::joined(sum))
     });
     named?;
     let (size, sha256) = sum.map_err(told("taking the checksum of"))?;
-    Ok(Artifact { path: out.to_owned(), size, sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect() })
+    Ok(Artifact { path: out.to_owned(), size, sha256: hex::encode(sha256) })
 }
 
 /// Makes `disk` durable, and then `out`.
@@ -130,11 +130,9 @@ mod tests {
         let (image, out) = (tempfile::tempfile().unwrap(), folder.path().join("deep/image.raw"));
         image.set_len(3 << 20).unwrap();
         image.write_all_at(b"x", 70_000).unwrap();
-        let disk = begin(&out, 3 << 20, 1).unwrap();
-        copy(&image, disk.as_file(), &out).unwrap();
-        let artifact = publish(disk, &out).unwrap();
+        let artifact = publish(&image, &[], begin(&out, 3 << 20, 1).unwrap(), &out).unwrap();
         let bytes = std::fs::read(&out).unwrap();
-        let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(Sha256::digest(&bytes));
         assert_eq!((artifact.size, artifact.sha256, bytes[70_000]), (3 << 20, hex, b'x'));
     }
 

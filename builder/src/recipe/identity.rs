@@ -119,7 +119,7 @@ impl Fingerprint {
     /// The digest: 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn finish(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.0.finalize())
     }
 }
 

@@ -118,17 +118,13 @@ fn append_attributes(builder: &mut Builder<impl Write>, path: &Path) -> io::Resu
     for name in xattr::list(path)? {
         let text = name.to_str().ok_or_else(|| io::Error::other("an extended attribute's name is not UTF-8"))?;
         if let Some(value) = xattr::get(path, &name)? {
-            attributes.insert(format!("{}{text}", item::XATTR_HEX), hex(&value).into_bytes());
+            attributes.insert(format!("{}{text}", item::XATTR_HEX), hex::encode(&value).into_bytes());
         }
     }
     if attributes.is_empty() {
         return Ok(());
     }
     builder.append_pax_extensions(attributes.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lays out in the empty folder `root` what [`save`] wrote to `tar`, its files on all processors.

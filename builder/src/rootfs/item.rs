@@ -169,14 +169,10 @@ fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Vec<(OsStrin
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             attributes.push((OsStr::from_bytes(name).to_owned(), value.to_vec()));
         } else if let Some(name) = key.strip_prefix(XATTR_HEX.as_bytes()) {
-            attributes.push((OsStr::from_bytes(name).to_owned(), from_hex(value)?));
+            let value = hex::decode(value);
+            let value = value.map_err(|_| io::Error::other("an extended attribute is not hexadecimal"))?;
+            attributes.push((OsStr::from_bytes(name).to_owned(), value));
         }
     }
     Ok(attributes)
-}
-
-fn from_hex(digits: &[u8]) -> io::Result<Vec<u8>> {
-    let byte = |pair: &[u8]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
-    bytes.ok_or_else(|| io::Error::other("an extended attribute is not hexadecimal"))
 }

@@ -164,7 +164,7 @@ impl Overlay {
             };
             hash.update(format!("{path:?} {what} {:o} {owner:?}\n", self.mode(path, entry)));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 
     fn mode(&self, path: &Path, entry: &Entry) -> u32 {

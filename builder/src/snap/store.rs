@@ -127,7 +127,5 @@ impl SnapStore<'_> {
 
 /// A digest as assertions write it, from hexadecimal digits.
 fn from_hexadecimal(text: &str) -> Option<String> {
-    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
-    bytes.filter(|bytes| bytes.len() == 48).map(|bytes| encode_digest(&bytes))
+    hex::decode(text).ok().filter(|bytes| bytes.len() == 48).map(|bytes| encode_digest(&bytes))
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use super::key::hexadecimal;
 use crate::sparse;
 
 /// The SHA-256 of the file at `path`; of a folder, that of a list of all in it: path, kind, mode, and the digest of a
@@ -20,7 +19,7 @@ use crate::sparse;
 /// Something can't be read, or is neither file, folder nor link.
 pub(super) fn digest(path: &Path) -> io::Result<String> {
     if fs::symlink_metadata(path)?.is_file() {
-        return Ok(hexadecimal(&digest_of_file(path)?));
+        return Ok(hex::encode(digest_of_file(path)?));
     }
     let mut list = Sha256::new();
     each(path, |inside, entry, metadata| {
@@ -38,7 +37,7 @@ pub(super) fn digest(path: &Path) -> io::Result<String> {
         add(&mut list, &content);
         Ok(())
     })?;
-    Ok(hexadecimal(&list.finalize()))
+    Ok(hex::encode(list.finalize()))
 }
 
 /// A digest of the inode, mode, size and times of each file, folder and link at and below `path`, and of which `boot` of the
@@ -65,7 +64,7 @@ pub(super) fn identity(path: &Path, boot: &str) -> io::Result<String> {
         numbers.iter().for_each(|number| list.update(number.to_be_bytes()));
         Ok(())
     })?;
-    Ok(hexadecimal(&list.finalize()))
+    Ok(hex::encode(list.finalize()))
 }
 
 /// Which boot of the machine this is (random(4)).

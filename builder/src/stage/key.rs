@@ -52,13 +52,5 @@ impl Key {
 
 /// The name of a stage of this kind and these inputs.
 pub(super) fn name(kind: &str, inputs: &[u8]) -> String {
-    format!("{kind}-{}", hexadecimal(&Sha256::digest(inputs)))
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{kind}-{}", hex::encode(Sha256::digest(inputs)))
 }

@@ -9,7 +9,7 @@ use ureq::Body;
 use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::http::{self, Failure};
-use super::{Error, Result, Store, TEMPORARY, hexadecimal};
+use super::{Error, Result, Store, TEMPORARY};
 use crate::progress::{Progress, Transfer, grouped};
 
 impl Store {
@@ -40,7 +40,7 @@ impl Store {
             std::thread::sleep(self.network.pause_after(vain.max(1)));
         }
         let Arriving { file, length, digest, .. } = arriving;
-        let sha256 = hexadecimal(&digest.finalize());
+        let sha256 = hex::encode(digest.finalize());
         if wanted.is_none_or(|wanted| wanted == sha256) {
             self.keep(label, file, &sha256)?;
             self.seen().insert(sha256.clone());

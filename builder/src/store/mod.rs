@@ -267,7 +267,7 @@ impl Store {
         let mut file = file.map_err(Error::io("making a file in", &folder))?;
         let mut writer = Hashing { inner: file.as_file_mut(), digest: Sha256::new() };
         let size = io::copy(reader, &mut writer).map_err(|source| self.write_failed(label, 0, source))?;
-        let sha256 = hexadecimal(&writer.digest.finalize());
+        let sha256 = hex::encode(writer.digest.finalize());
         Ok((file, sha256, size))
     }
 
@@ -407,20 +407,10 @@ pub fn digest_of(reader: &mut dyn Read) -> io::Result<String> {
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(hexadecimal(&digest.finalize())),
+            Ok(0) => return Ok(hex::encode(digest.finalize())),
             Ok(count) => digest.update(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Lower-case hexadecimal.
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

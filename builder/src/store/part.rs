@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Result, hexadecimal, make_parent};
+use super::{Error, Result, make_parent};
 
 /// The beginning of a file, as far as it was downloaded, with the running digest of it.
 ///
@@ -75,7 +75,7 @@ impl Part {
 
     /// The digest of the bytes so far.
     pub fn sha256(&self) -> String {
-        hexadecimal(&self.digest.clone().finalize())
+        hex::encode(self.digest.clone().finalize())
     }
 
     /// Begins anew.

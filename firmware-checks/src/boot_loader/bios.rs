@@ -111,7 +111,7 @@ impl Installed {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         }
-        let digest = hex(hash);
+        let digest = hex::encode(hash.finalize());
         let boot = files.remove("boot.img").ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no boot.img"))?;
         Ok(Self { boot, digest })
     }
@@ -137,7 +137,7 @@ impl Installed {
     pub fn slot(&self, core: Vec<u8>, start: u64) -> Result<Vec<u8>, Unknown> {
         let mut slot = patch_core(core, start)?;
         slot.resize(SPACE, 0);
-        let stamp = format!("{STAMP}, made of {}, is {}\n", self.digest, hex(Sha256::new().chain_update(&slot)));
+        let stamp = format!("{STAMP}, made of {}, is {}\n", self.digest, hex::encode(Sha256::digest(&slot)));
         slot.extend(stamp.as_bytes());
         slot.resize(SPACE + SECTOR as usize, 0);
         Ok(slot)
@@ -150,14 +150,10 @@ impl Installed {
         whole && {
             let (image, stamp) = slot.split_at(SPACE);
             let begins = image[BLOCK_LIST..BLOCK_LIST + 8] == (start + 1).to_le_bytes();
-            let is = hex(Sha256::new().chain_update(image));
+            let is = hex::encode(Sha256::digest(image));
             begins && stamp.starts_with(format!("{STAMP}, made of {}, is {is}\n", self.digest).as_bytes())
         }
     }
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The sector at which the boot code in `first`, the disk's first sector (or at least its [`CODE`]), expects the core image.

@@ -46,7 +46,7 @@ fn parse(bytes: &[u8; LENGTH]) -> Option<Superblock> {
         return None;
     }
     let label = bytes[0x78..0x88].split(|byte| *byte == 0).next().unwrap_or_default();
-    let hex: String = bytes[0x68..0x78].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(&bytes[0x68..0x78]);
     let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
     Some(Superblock {
         label: String::from_utf8_lossy(label).into_owned(),

@@ -32,7 +32,7 @@ pub fn identity(machine: &Machine) -> io::Result<String> {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hash.finalize()))
 }
 
 fn firmware(machine: &Machine) -> io::Result<Option<String>> {

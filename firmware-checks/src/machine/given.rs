@@ -156,7 +156,7 @@ fn made(machine: &Machine, name: &str) -> Result<Secret, Error> {
     fs::File::open(Path::new("/dev/urandom"))
         .and_then(|mut source| source.read_exact(&mut random))
         .map_err(failed(&path))?;
-    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex::encode(random);
     private_folder(machine, MADE)?;
     files::replace(&file, text.as_bytes(), 0o600).map_err(failed(&path))?;
     Ok(Secret::from(text.as_str()))

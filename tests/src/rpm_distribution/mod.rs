@@ -162,5 +162,5 @@ fn digest(source: &Path, debian: &BTreeMap<String, Debian>) -> Result<String> {
         digest.update(format!("{} {mode:o} {}\n", path.strip_prefix(source)?.display(), content.len()));
         digest.update(content);
     }
-    Ok(digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&digest.finalize()[..16]))
 }

@@ -109,7 +109,7 @@ impl Deb {
             }
         }
         fs::write(path, &file).with_context(|| format!("writing {}", path.display()))?;
-        let digest = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(Sha256::digest(&file));
         Ok((file.len() as u64, digest))
     }
 }

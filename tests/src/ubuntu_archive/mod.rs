@@ -132,5 +132,5 @@ fn digest(debian: &debian::Debian) -> Result<String> {
     for source in sources {
         digest.update(fs::read(source)?);
     }
-    Ok(digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&digest.finalize()[..16]))
 }

@@ -82,7 +82,7 @@ fn write_suite(
         for (ending, bytes, there) in
             [("", text.as_bytes().to_vec(), false), (".gz", gzip(text)?, true), (".xz", xz(text)?, true)]
         {
-            let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex::encode(Sha256::digest(&bytes));
             files += &format!(" {digest} {:>16} {folder}/Packages{ending}\n", bytes.len());
             if there {
                 fs::write(suite.join(&folder).join(format!("Packages{ending}")), &bytes)?;

@@ -87,7 +87,7 @@ impl Archive {
         for located in &self.indices {
             digest.update(format!("{} {} {}\n", self.suites[located.suite].name, located.path, located.sha256));
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(digest.finalize())
     }
 
     /// How many packages its indices name.

@@ -91,7 +91,7 @@ impl Archive {
             let indices = repository.indices().map(|(kind, index)| format!("{kind} {}", index.part.sha256));
             digest.update(format!("{} {}\n", repository.name, indices.collect::<Vec<_>>().join(" ")));
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(digest.finalize())
     }
 
     /// How many packages its indices name.

@@ -32,7 +32,7 @@ pub fn verify(file: &Path, package: &Package, keyring: &Keyring) -> Result<(), S
     }
     signed(&signatures, &main, keyring)?;
     if let Some(expected) = signatures.text(tag::SIGNATURE_SHA256) {
-        let found: String = Sha256::digest(main.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hex::encode(Sha256::digest(main.bytes()));
         compare("the digest of its header", &found, &expected.to_ascii_lowercase())?;
     }
     compare("its name", main.text(tag::NAME).unwrap_or_default(), &package.name)?;

@@ -256,7 +256,7 @@ pub(super) fn header(entries: &Entries) -> Vec<u8> {
 /// What the header of `name`, version `2:1.5-3`, says, with a payload of these bytes.
 pub(super) fn main_entries(name: &str, payload: &[u8]) -> Entries {
     let text = |tag, text: &str| (tag, 6, 1, [text.as_bytes(), b"\0"].concat());
-    let digest: String = Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(payload));
     vec![
         text(tag::NAME, name),
         text(tag::VERSION, "1.5"),

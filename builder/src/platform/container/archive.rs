@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Error, hex};
+use super::Error;
 
 /// What an archive holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn read(path: &Path) -> io::Result<(Digests, Texts)> {
             } else {
                 copy(&mut entry, &mut hash)?;
             }
-            digests.insert(name.clone(), hex(hash.finalize()));
+            digests.insert(name.clone(), hex::encode(hash.finalize()));
             texts.insert(name, text);
         }
     }
@@ -153,12 +153,12 @@ mod tests {
     fn reads_what_docker_save_wrote_before_it_spoke_oci() {
         let file = archive(&[("c.json", "{}"), ("l/layer.tar", "x"), ("manifest.json", MANIFEST)]);
         let contents = inspect(file.path()).unwrap();
-        assert_eq!(contents, Contents { names: vec!["a:1".into()], id: hex(Sha256::digest("{}")) });
+        assert_eq!(contents, Contents { names: vec!["a:1".into()], id: hex::encode(Sha256::digest("{}")) });
     }
 
     #[test]
     fn refuses_what_docker_load_would_choke_on() {
-        let blob = format!("blobs/sha256/{}", hex(Sha256::digest("right")));
+        let blob = format!("blobs/sha256/{}", hex::encode(Sha256::digest("right")));
         for (entries, expected) in [
             (vec![("index.json", "{}")], "no manifest.json"),
             (vec![("c.json", "{}"), ("manifest.json", MANIFEST)], "l/layer.tar is missing"),

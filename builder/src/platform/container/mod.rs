@@ -43,8 +43,3 @@ impl Error {
         move |source| Self::Io { doing, source }
     }
 }
-
-/// Lower-case hexadecimal.
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}

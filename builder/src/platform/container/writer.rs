@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Layer, hex};
+use super::{Error, Layer};
 
 /// What a container of the image runs.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct Config<'a> {
 pub fn write(config: &Config<'_>, layer: &Layer, path: &Path) -> Result<String, Error> {
     let doing = || format!("writing the container image {}", path.display());
     let text = configuration(config, layer).to_string();
-    let id = hex(Sha256::digest(&text));
+    let id = hex::encode(Sha256::digest(&text));
     let manifest = manifest(&text, &id, layer).to_string();
     let file = File::create_new(path).map_err(Error::io(doing()))?;
     let mut archive = Archive { tar: tar::Builder::new(BufWriter::new(file)), time: config.created };
@@ -39,7 +39,7 @@ pub fn write(config: &Config<'_>, layer: &Layer, path: &Path) -> Result<String, 
         .and_then(|()| archive.text("index.json", &index(config, &manifest).to_string()))
         .and_then(|()| archive.text("manifest.json", &for_docker(config, &id, layer).to_string()))
         .and_then(|()| archive.text(&blob(&id), &text))
-        .and_then(|()| archive.text(&blob(&hex(Sha256::digest(&manifest))), &manifest))
+        .and_then(|()| archive.text(&blob(&hex::encode(Sha256::digest(&manifest))), &manifest))
         .and_then(|()| archive.file(&blob(&layer.digest), layer.size, File::open(&layer.path)?))
         .and_then(|()| archive.tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error))
         .map(drop)
@@ -88,7 +88,7 @@ fn index(config: &Config<'_>, manifest: &str) -> Value {
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [{
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": format!("sha256:{}", hex(Sha256::digest(manifest))),
+            "digest": format!("sha256:{}", hex::encode(Sha256::digest(manifest))),
             "size": manifest.len(),
             "platform": {"architecture": config.architecture, "os": "linux"},
             "annotations": {

@@ -83,7 +83,7 @@ fn kind(certificate: &X509Certificate<'_>) -> String {
 /// The first bytes of the SHA-256 of the key's public half, as `openssl pkey -pubout -outform der | sha256sum` shows it.
 fn fingerprint(key: &Arc<dyn SigningKey>) -> Option<String> {
     let public = key.public_key()?;
-    Some(Sha256::digest(public.as_ref()).iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+    Some(hex::encode(&Sha256::digest(public.as_ref())[..4]))
 }
 
 #[cfg(test)]

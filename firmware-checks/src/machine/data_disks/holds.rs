@@ -25,7 +25,7 @@ pub(super) fn label(name: &str) -> String {
         return whole;
     }
     let digest = Sha256::digest(name.as_bytes());
-    let digits: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex::encode(&digest[..4]);
     let start: String = name.chars().filter(char::is_ascii).take(4).collect();
     format!("{OURS}{start}-{digits}")
 }

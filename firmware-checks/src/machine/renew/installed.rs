@@ -64,7 +64,7 @@ pub(super) fn digest(files: &Files) -> String {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }
 
 /// Whether nobody changes packages just now; with `wait`, waits until then.

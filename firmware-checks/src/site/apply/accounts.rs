@@ -79,7 +79,7 @@ fn with_block(old: &str, keys: &[String]) -> String {
 pub(super) fn password(machine: &Machine, hash: Option<&str>) -> Result<(), Error> {
     const SHADOW: &str = "/etc/shadow";
     let Some(hash) = hash else { return Ok(()) };
-    let digest: String = Sha256::digest(hash).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(hash));
     if text(machine, APPLIED)?.trim() == digest {
         return Ok(());
     }

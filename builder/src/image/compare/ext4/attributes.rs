@@ -65,6 +65,6 @@ fn prefix(index: u8) -> String {
 fn shown(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) if !text.is_empty() && !text.chars().any(char::is_control) => format!("`{text}`"),
-        _ => format!("0x{}", value.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        _ => format!("0x{}", hex::encode(value)),
     }
 }
