@@ -145,7 +145,7 @@ case "${1:-}" in
     test) run_tests test ;;
     test-all)
         run_tests test-all
-        cargo test --release --locked --no-fail-fast -p firstlight -p end-to-end --test almalinux --test choice --test firmware \
+        cargo test --release --locked --no-fail-fast -p firstlight -p end-to-end --test almalinux --test cht --test choice \
             --test interrupted --test microk8s --test shared_cache --test ubuntu --test upgrade --test power_cut -- \
             --ignored --test-threads 1 --nocapture
         ;;

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -25,6 +26,22 @@ pub fn each<T: Sync, E: Send>(things: &[T], work: impl Fn(&T) -> Result<(), E> +
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|worker| joined(worker))
     })
+}
+
+/// What `work` gives for each of `things`, in their order; done on all processors.
+///
+/// # Errors
+/// One of those that `work` gives.
+pub fn map<T: Sync, R: Send + Sync, E: Send>(
+    things: &[T],
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let done: Vec<(&T, OnceLock<R>)> = things.iter().map(|thing| (thing, OnceLock::new())).collect();
+    each(&done, |(thing, result)| {
+        let _ = result.set(work(thing)?);
+        Ok(())
+    })?;
+    Ok(done.into_iter().filter_map(|(_, result)| result.into_inner()).collect())
 }
 
 /// Has this thread, and those that it starts, take the processors only where nobody else wants them much (nice(2)): for what is
@@ -57,6 +74,14 @@ mod tests {
         let mut done = done.into_inner().unwrap();
         done.sort_unstable();
         assert_eq!(done, all);
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_things() {
+        let all: Vec<u32> = (0..1000).collect();
+        let doubled: Result<Vec<u32>, ()> = map(&all, |number| Ok(number * 2));
+        assert_eq!(doubled.unwrap(), all.iter().map(|number| number * 2).collect::<Vec<_>>());
+        assert_eq!(map(&all, |number| if *number == 999 { Err("last") } else { Ok(()) }), Err("last"));
     }
 
     #[test]

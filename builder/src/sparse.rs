@@ -84,7 +84,7 @@ pub fn changes(before: &File, after: &File) -> io::Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// Gives the file `to`, which is nothing but a hole as long as `from`, the bytes of `from` with `changes`, which come in their
+/// Gives the empty file `to` the bytes of `from` with `changes`, which come in their
 /// order; `reached` is told up to where they are final. Where the file system can share the bytes of `from`, they are not copied;
 /// elsewhere its zeros stay holes.
 ///
@@ -93,6 +93,7 @@ pub fn changes(before: &File, after: &File) -> io::Result<Vec<Change>> {
 pub fn copy(from: &File, changes: &[Change], to: &File, mut reached: impl FnMut(u64)) -> io::Result<()> {
     let size = from.metadata()?.len();
     let is_shared = rustix::fs::ioctl_ficlone(to, from).is_ok();
+    to.set_len(size)?;
     let mut changes = changes.iter().peekable();
     let mut at = 0;
     while at < size {
@@ -197,7 +198,6 @@ mod tests {
     /// What [`copy`] makes, and up to where it was final at what times.
     fn copied(from: &File, changes: &[Change]) -> (File, Vec<u64>) {
         let to = tempfile::tempfile().unwrap();
-        to.set_len(from.metadata().unwrap().len()).unwrap();
         let mut marks = Vec::new();
         copy(from, changes, &to, |mark| marks.push(mark)).unwrap();
         (to, marks)

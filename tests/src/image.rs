@@ -63,6 +63,16 @@ pub fn build(recipe: &Path, out: &Path) -> Result<PathBuf> {
     Ok(repository().join(last))
 }
 
+/// The raw image `raw` in another format, beside it.
+///
+/// # Errors
+/// The program's own.
+pub fn converted(raw: &Path, format: &str) -> Result<PathBuf> {
+    let output = command().args(["convert", "--format", format]).arg(raw).output().context("starting firstlight")?;
+    ensure!(output.status.success(), "converting {}: {}", raw.display(), text(&output));
+    Ok(String::from_utf8(output.stdout)?.trim_end().into())
+}
+
 /// Everything that a program printed, for an error message.
 #[must_use]
 pub fn text(output: &Output) -> String {

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod certificates;
 pub mod drivers;
+pub mod firmware;
 pub mod guest;
 pub mod image;
 pub mod judge;

@@ -1,12 +1,12 @@
 //! A machine that lacks almost everything: each failing check says what was found, what is required and what to do;
-//! nothing of the platform runs; the admin can log in, mend it, and the gate opens by itself.
+//! nothing of the platform runs; the admin can log in, mend it, and the gate opens by itself. It starts with Secure Boot.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use end_to_end::guest::{Guest, Settings, verdict};
 use end_to_end::site::{HOSTNAME, TestSite};
-use end_to_end::{image, ntp};
+use end_to_end::{firmware, image, ntp};
 use firmware_checks::check::State;
 use firmware_checks::report::{Gate, Report};
 
@@ -24,11 +24,12 @@ fn a_bad_machine_says_what_to_do_and_opens_once_that_is_done() -> Result<()> {
         name: "bad",
         image: &image::hello()?,
         site: Some(&site),
-        arguments: &["--cpus", "1", "--memory", "1 GiB"],
+        arguments: &[firmware::SECURE, &["--cpus", "1", "--memory", "1 GiB"]].concat(),
         ports: &[443, 22],
         keep: true,
     })?;
     let report = guest.wait_for("a first verdict", BOOT, |report| report.gate == Gate::Shut)?;
+    firmware::is(&report, "Secure Boot on")?;
     each_failure_says_what_to_do(&report)?;
     nothing_of_the_platform_runs(&guest)?;
 

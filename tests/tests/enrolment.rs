@@ -1,10 +1,11 @@
-//! A machine that got no site: the first one at its console chooses the admin's password, once, and goes on from there.
+//! A machine that got no site: the first one at its console chooses the admin's password, once, and goes on from there. It starts
+//! in legacy BIOS, from a qcow2.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use end_to_end::guest::{Guest, Settings, verdict};
-use end_to_end::{image, ntp};
+use end_to_end::{firmware, image, ntp};
 use firmware_checks::check::State;
 use firmware_checks::report::Gate;
 
@@ -17,13 +18,14 @@ fn the_first_one_at_the_console_of_a_machine_without_a_site_chooses_the_password
     ntp::serve()?;
     let mut guest = Guest::start(&Settings {
         name: "enrolment",
-        image: &image::hello()?,
+        image: &image::converted(&image::hello()?, "qcow2")?,
         site: None,
-        arguments: &[],
+        arguments: firmware::BIOS,
         ports: &[],
         keep: true,
     })?;
     let report = guest.wait_for("a first verdict", BOOT, |report| report.gate == Gate::Shut)?;
+    firmware::is(&report, "BIOS")?;
     ensure!(verdict(&report, "admin.login")?.state == State::Warn, "{report:#?}");
     ensure!(verdict(&report, "site.configuration")?.state == State::Fail, "{report:#?}");
     for waits in report.checks.iter().filter(|check| check.id.starts_with("tls.")) {

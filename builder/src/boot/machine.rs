@@ -12,6 +12,7 @@ use firmware_checks::units::{Size, Unit};
 use jiff::Timestamp;
 
 use super::{Accel, Error, Options, channel as report_channel};
+use crate::image::Kind;
 use firmware_checks::fat;
 
 /// The disk of a machine that is tried without a word about its size.
@@ -215,7 +216,8 @@ fn recorded_drive(id: &str, overlay: &Path, log: &Path) -> Result<Vec<String>, E
 fn make_overlay(options: &Options, overlay: &Path) -> Result<(), Error> {
     let image = fs::canonicalize(&options.image)
         .map_err(Error::io(format!("opening the image {}", options.image.display())))?;
-    let image_size = image.metadata().map_err(Error::io(format!("opening {}", image.display())))?.len();
+    let kind = File::open(&image).and_then(|image| Kind::of(&image));
+    let (kind, image_size) = kind.map_err(Error::io(format!("opening {}", image.display())))?;
     let wanted = options.disk_size.unwrap_or(Size::new(DEFAULT_DISK.0, DEFAULT_DISK.1)).bytes();
     if options.disk_size.is_some_and(|size| size.bytes() < image_size) {
         return Err(Error::Input(format!(
@@ -223,7 +225,7 @@ fn make_overlay(options: &Options, overlay: &Path) -> Result<(), Error> {
         )));
     }
     let output = Command::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+        .args(["create", "-q", "-f", "qcow2", "-F", kind.of_qemu(), "-b"])
         .arg(&image)
         .arg(overlay)
         .arg(wanted.max(image_size).to_string())

@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// How to start the image.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The raw disk image; it is not changed.
+    /// The disk image, raw, qcow2 or vhd; it is not changed.
     pub image: PathBuf,
     /// A site folder, handed to the machine as a USB stick labelled `SITE`.
     pub site: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod checks;
 mod containers;
+mod convert;
 pub mod overlays;
 mod record;
 mod root;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 
+pub use self::convert::{Converted, convert};
 use self::record::Records;
 use self::skeleton::Skeleton;
 use crate::archive::{Larder, Package, Past, Trust};
@@ -91,7 +93,8 @@ pub fn run(request: &Request, workshop: &Workshop<'_>) -> anyhow::Result<Built> 
     let progress = workshop.progress;
     let job = Job::new(request, workshop)?;
     let records = Records::new(workshop.cache);
-    if let Some(built) = records.unchanged(&job.identity, &job.out) {
+    if let Some(mut built) = records.unchanged::<Built>(&job.identity, &job.out) {
+        built.root_archive = built.root_archive.filter(|archive| archive.exists());
         progress.stage("image", format!("{}  sha256:{} (unchanged)", job.out.display(), built.disk.image.sha256));
         return Ok(built);
     }

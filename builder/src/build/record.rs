@@ -1,8 +1,8 @@
 //! What was built from which inputs, so that the same need not be built again, and a build that gives other bytes than the last
 //! one from the same inputs does not go unnoticed.
 //!
-//! Below the cache folder, `built/v2/IDENTITY.json`. The image itself stays where the user put it; it counts as unchanged
-//! while its device, inode, size and times of change are those that it had when it was finished.
+//! Below the cache folder, `built/v2/IDENTITY.json`, also of what images were converted to. An image itself stays where the user
+//! put it; it counts as unchanged while its device, inode, size and times of change are those that it had when it was finished.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use firmware_checks::files;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Built;
+use crate::image::Artifact;
 
 /// The most places of one image that are remembered.
 const PLACES: usize = 8;
@@ -22,9 +24,37 @@ pub struct Records {
     folder: PathBuf,
 }
 
+/// What is remembered of an image.
+pub trait Remembered: Clone + DeserializeOwned + Serialize {
+    /// The image.
+    fn artifact(&self) -> &Artifact;
+    /// The same.
+    fn artifact_mut(&mut self) -> &mut Artifact;
+}
+
+impl Remembered for Built {
+    fn artifact(&self) -> &Artifact {
+        &self.disk.image
+    }
+
+    fn artifact_mut(&mut self) -> &mut Artifact {
+        &mut self.disk.image
+    }
+}
+
+impl Remembered for Artifact {
+    fn artifact(&self) -> &Artifact {
+        self
+    }
+
+    fn artifact_mut(&mut self) -> &mut Artifact {
+        self
+    }
+}
+
 #[derive(Deserialize, Serialize)]
-struct Record {
-    built: Built,
+struct Record<T> {
+    built: T,
     /// Where it was put, the latest last.
     places: Vec<Place>,
 }
@@ -67,20 +97,19 @@ impl Records {
     }
 
     /// A record that can't be read is as good as none.
-    fn read(&self, identity: &str) -> Option<Record> {
+    fn read<T: Remembered>(&self, identity: &str) -> Option<Record<T>> {
         serde_json::from_slice(&fs::read(self.path(identity)).ok()?).ok()
     }
 
     /// The build of these inputs whose image still lies at `out`, untouched.
     #[must_use]
-    pub fn unchanged(&self, identity: &str, out: &Path) -> Option<Built> {
-        let Record { mut built, places } = self.read(identity)?;
+    pub fn unchanged<T: Remembered>(&self, identity: &str, out: &Path) -> Option<T> {
+        let Record::<T> { mut built, places } = self.read(identity)?;
         let there = Place::of(out)?;
         if !places.contains(&there) {
             return None;
         }
-        built.root_archive = built.root_archive.filter(|archive| archive.exists());
-        out.clone_into(&mut built.disk.image.path);
+        out.clone_into(&mut built.artifact_mut().path);
         Some(built)
     }
 
@@ -88,12 +117,13 @@ impl Records {
     ///
     /// # Errors
     /// The record can't be written.
-    pub fn keep(&self, identity: &str, built: &Built) -> anyhow::Result<Option<String>> {
-        let before = self.read(identity);
-        let other = before.as_ref().map(|record| &record.built.disk.image.sha256);
-        let other = other.filter(|sha256| **sha256 != built.disk.image.sha256).cloned();
+    pub fn keep<T: Remembered>(&self, identity: &str, built: &T) -> anyhow::Result<Option<String>> {
+        let before = self.read::<T>(identity);
+        let image = built.artifact();
+        let other = before.as_ref().map(|record| &record.built.artifact().sha256);
+        let other = other.filter(|sha256| **sha256 != image.sha256).cloned();
         let mut places = before.filter(|_| other.is_none()).map(|record| record.places).unwrap_or_default();
-        let place = Place::of(&built.disk.image.path);
+        let place = Place::of(&image.path);
         places.retain(|old| place.as_ref().is_none_or(|new| new.path != old.path));
         places.extend(place);
         places.drain(..places.len().saturating_sub(PLACES));

@@ -15,7 +15,7 @@ use crate::boot::{self, Accel, ExtraDisk, Firmware, Forward, Options, Outcome};
 /// is not, 2 when that could not be told. The image is not changed.
 #[derive(Debug, Args)]
 pub struct Boot {
-    /// The raw disk image.
+    /// The disk image: raw, qcow2 or vhd.
     image: PathBuf,
     /// A site folder, handed to the machine as a USB stick labelled SITE.
     #[arg(long, value_name = "DIR")]

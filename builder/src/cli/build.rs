@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use super::rebuild::{Rebuilt, Second};
 use super::{Archives, Common};
-use crate::build::{self, Built, Request};
+use crate::build::{self, Built, Converted, Request};
+use crate::image::Format;
 use crate::image::compare::Comparison;
 use crate::lock::Workshop;
 use crate::progress::Progress;
 use crate::sandbox::userns;
 
-/// Build a disk image from a recipe; the last line on standard output is the image's path
+/// Build a disk image from a recipe; the last line on standard output is the image's path (with `--format`, a line for each)
 ///
 /// What the image is made of is what the lock says. Where there is none, it is made first, as `firstlight lock` does.
 #[derive(Debug, Args)]
@@ -40,7 +41,10 @@ pub(super) struct Build {
     /// difference both images are kept and the exit status is 2
     #[arg(long)]
     rebuild_check: bool,
-    /// Describe the image as JSON on standard output, on one line before the path
+    /// Another format, beside the raw image, to convert it to; may be given several times
+    #[arg(long = "format", value_enum, value_name = "FORMAT")]
+    formats: Vec<Format>,
+    /// Describe what was made as JSON on standard output, on one line before the path
     #[arg(long)]
     json: bool,
 }
@@ -50,6 +54,9 @@ pub(super) struct Build {
 struct Outcome<'a> {
     #[serde(flatten)]
     built: &'a Built,
+    /// In the order in which they were asked for.
+    #[serde(skip_serializing_if = "<[Converted]>::is_empty")]
+    converted: &'a [Converted],
     #[serde(skip_serializing_if = "Option::is_none")]
     rebuilt: Option<&'a Comparison>,
 }
@@ -67,14 +74,20 @@ impl Build {
             true => Some(Second { build: &self, cache: &cache, first: &built }.make(&progress).with_context(context)?),
             false => None,
         };
+        // What may not be the image is not handed out in other formats.
+        let same = rebuilt.as_ref().is_none_or(|rebuilt| rebuilt.comparison.same);
+        let formats = if same { self.formats.as_slice() } else { &[] };
+        let convert = |format: &Format| build::convert(&built.disk.image, *format, &cache, &progress);
+        let converted: Vec<Converted> = formats.iter().map(convert).collect::<Result<_, _>>().with_context(context)?;
         if self.json {
             let rebuilt = rebuilt.as_ref().map(|rebuilt| &rebuilt.comparison);
-            println!("{}", serde_json::to_string(&Outcome { built: &built, rebuilt })?);
+            println!("{}", serde_json::to_string(&Outcome { built: &built, converted: &converted, rebuilt })?);
         }
         if let Some(different) = rebuilt.and_then(Rebuilt::different) {
             return Err(different).with_context(context);
         }
         println!("{}", built.disk.image.path.display());
+        converted.iter().for_each(|one| println!("{}", one.image.path.display()));
         Ok(ExitCode::SUCCESS)
     }
 

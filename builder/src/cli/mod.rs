@@ -8,6 +8,7 @@ mod boot;
 mod build;
 mod cache;
 mod check;
+mod convert;
 mod lock;
 mod plan;
 mod rebuild;
@@ -55,6 +56,7 @@ enum Verb {
     Build(build::Build),
     Cache(cache::Cache),
     Check(check::Check),
+    Convert(convert::Convert),
     Lock(lock::Lock),
     Plan(plan::Plan),
     Schema(schema::Schema),
@@ -120,6 +122,7 @@ impl Cli {
             Verb::Build(verb) => verb.run(&self.common),
             Verb::Cache(verb) => verb.run(&self.common),
             Verb::Check(verb) => verb.run(),
+            Verb::Convert(verb) => verb.run(),
             Verb::Lock(verb) => verb.run(&self.common),
             Verb::Plan(verb) => verb.run(&self.common),
             Verb::Schema(verb) => verb.run(),

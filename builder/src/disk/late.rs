@@ -75,7 +75,6 @@ pub(super) fn lay(
 /// A new file `path` with the bytes of `from`.
 fn copy(from: &File, path: &Path) -> io::Result<File> {
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
-    file.set_len(from.metadata()?.len())?;
     sparse::copy(from, &[], &file, |_| ())?;
     Ok(file)
 }

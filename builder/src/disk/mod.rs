@@ -35,13 +35,14 @@ use self::ids::{Ids, volume_text};
 use self::labels::Labels;
 pub use self::late::room;
 use self::layout::{Content, Layout, Part};
-use crate::image::{Artifact, raw};
+use crate::image::{Artifact, file};
 use crate::parallel;
 use crate::recipe::base::Base;
 use crate::recipe::schema;
 use crate::rootfs::overlay::LateFile;
 use crate::rootfs::tree::Tree;
 use crate::sandbox;
+use crate::sparse;
 
 /// The files of a disk that lacks only its late files: its bytes, and what its root file system says of itself.
 const IMAGE: &str = "disk.raw";
@@ -167,7 +168,7 @@ pub enum Error {
     Table(#[from] table::Error),
     /// Writing the image failed.
     #[error(transparent)]
-    Image(#[from] raw::Error),
+    Image(#[from] file::Error),
     /// Writing GRUB's core image failed.
     #[error("writing the bios partition: {0}")]
     Write(io::Error),
@@ -226,7 +227,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, folder: &Path) -> Re
     let settled = times::settle(root, spec.released.as_second());
     settled.map_err(|(path, source)| Error::Root { doing: "dating", path, source })?;
     let image = &folder.join(IMAGE);
-    let mut disk = raw::create(image, layout.size, content.bytes)?;
+    let mut disk = file::create(image, layout.size, content.bytes)?;
 
     let file_system = |part: Part| ext4::FileSystem {
         partition: layout.of(part),
@@ -277,10 +278,11 @@ pub fn finish(
     out: &Path,
 ) -> Result<Summary, Error> {
     let Skeleton { layout, identity, content } = skeleton;
-    let disk = raw::begin(out, layout.size, *content)?;
+    let disk = file::begin(out, *content)?;
     let lay = |metadata| late::lay(spec.late, metadata, tools, layout.of(Part::Root), spec.released);
     let changes = files.metadata.as_ref().map_or(Ok(Vec::new()), lay).map_err(Error::Late)?;
-    Ok(summary(raw::publish(&files.image, &changes, disk, out)?, layout, &Ids::new(identity)))
+    let disk = file::publish(disk, out, |to, reached| sparse::copy(&files.image, &changes, to, reached))?;
+    Ok(summary(disk, layout, &Ids::new(identity)))
 }
 
 /// Settles the times of change in the file system of `partition`.

@@ -1,11 +1,19 @@
 //! What is handed out: a finished disk in a format that can be written to a disk or imported.
 
 pub mod compare;
-pub mod raw;
+mod convert;
+pub mod file;
+mod format;
+mod qcow2;
+mod vhd;
+mod zst;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::convert::{ConvertError, convert};
+pub use self::format::{Format, Kind};
 
 /// A file that was handed out.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
