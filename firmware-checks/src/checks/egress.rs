@@ -1,6 +1,5 @@
 //! Servers of others that the appliance needs: each is asked as the appliance would ask it.
 
-mod ask;
 #[cfg(test)]
 mod tests;
 
@@ -8,7 +7,7 @@ use std::thread;
 
 use url::Url;
 
-use self::ask::{Answer, Asker, Obstacle};
+use super::server::{Answer, Asker, Obstacle};
 use super::tls;
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::requirements::{Egress, Need};
@@ -106,7 +105,7 @@ fn words(context: &Context<'_>, url: &Url, by_proxy: bool, obstacle: &Obstacle) 
             format!("the certificate of {host}: {said}"),
             tls::put(context, AUTHORITY, "the authority of a firewall that opens TLS, where there is one"),
         ),
-        Obstacle::Http(said) => (format!("{host}: {said}"), in_its_place(url)),
+        Obstacle::Answer(said) => (format!("{host}: {said}"), in_its_place(url)),
     }
 }
 

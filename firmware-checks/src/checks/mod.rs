@@ -20,6 +20,8 @@ pub mod network;
 pub mod os;
 pub mod ports;
 pub mod run;
+mod server;
+pub mod services;
 pub mod site;
 pub mod tls;
 
@@ -39,6 +41,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         clock::CHECKS,
         network::CHECKS,
         egress::CHECKS,
+        services::CHECKS,
         cluster::CHECKS,
         ports::CHECKS,
         firewall::CHECKS,

@@ -180,12 +180,16 @@ impl Recorded {
 
     /// What the check `id` answers on this machine to an appliance with `requirements`, at a site.
     pub(crate) fn run(&self, id: &str, requirements: &Requirements, site: Option<&Site>) -> Answer {
+        self.run_in(Phase::Admission, id, requirements, site)
+    }
+
+    /// The same in `phase`.
+    pub(crate) fn run_in(&self, phase: Phase, id: &str, requirements: &Requirements, site: Option<&Site>) -> Answer {
         let appliance = appliance(requirements);
         let check = crate::checks::all().find(|check| check.id == id).unwrap();
         assert!((check.applies)(&appliance), "{id} is not asked for");
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let (machine, site_dir) = (self.machine(), self.folder.path());
-        let phase = Phase::Admission;
         (check.run)(&Context { appliance: &appliance, site, site_dir, machine: &machine, now, phase })
     }
 }

@@ -41,7 +41,7 @@ pub use backup::{Backup, Day, Nfs, Sftp};
 pub use cluster::Cluster;
 pub use containers::{Containers, overlap};
 pub use data_disk::DataDisk;
-pub use database::Database;
+pub use database::{Database, Kind as DatabaseKind, Location};
 pub use load::{Error, load, parse};
 pub use object_storage::{ObjectStorage, S3};
 pub use proxy::Proxy;

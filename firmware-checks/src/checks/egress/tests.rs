@@ -1,66 +1,12 @@
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
-
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::net::TcpListener;
 
 use super::*;
 use crate::check::State;
+use crate::checks::server::fixture::{plain, secure, served, speak};
 use crate::facts::recorded::Recorded;
 use crate::requirements::Requirements;
 use crate::site::{Proxy, Site};
-
-/// Answers each connection of a server on this machine; gives its port.
-fn served(answer: impl Fn(TcpStream) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || listener.incoming().flatten().for_each(answer));
-    port
-}
-
-/// Reads the head of a request, and answers with `head`.
-fn speak(mut stream: impl Read + Write, head: &str) -> String {
-    let (mut request, mut byte) = (Vec::new(), [0]);
-    while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
-        request.push(byte[0]);
-    }
-    let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let _ = stream.flush();
-    String::from_utf8(request).unwrap()
-}
-
-fn plain(head: &'static str) -> u16 {
-    served(move |stream| drop(speak(stream, head)))
-}
-
-/// An authority in DER, and the port of a server whose certificate for `name`, good from 2020 to `until`, it signed.
-fn secure(name: &str, until: i32) -> (Vec<u8>, u16) {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let root = authority.self_signed(&key).unwrap();
-    let mut server = CertificateParams::new([name.to_owned()]).unwrap();
-    (server.not_before, server.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
-    let pair = KeyPair::generate().unwrap();
-    let certificate = server.signed_by(&pair, &Issuer::new(authority, key)).unwrap();
-    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .unwrap();
-    let config = Arc::new(config);
-    let port = served(move |stream| {
-        let connection = ServerConnection::new(config.clone()).unwrap();
-        speak(StreamOwned::new(connection, stream), "200 OK");
-    });
-    (root.der().to_vec(), port)
-}
 
 fn ask(roots: &[Vec<u8>], proxy: Option<&str>, url: &str) -> Result<u16, Obstacle> {
     Asker::new(roots, proxy).ask(&Url::parse(url).unwrap()).map(|answer| answer.status)
@@ -84,7 +30,7 @@ fn each_step_that_goes_wrong_is_told_apart() {
 
     let silent = served(drop);
     let silent = ask(&[], None, &format!("http://127.0.0.1:{silent}/"));
-    assert!(matches!(silent, Err(Obstacle::Http(_) | Obstacle::Connection(_))), "{silent:?}");
+    assert!(matches!(silent, Err(Obstacle::Answer(_) | Obstacle::Connection(_))), "{silent:?}");
 
     let (root, port) = secure("localhost", 2099);
     let url = format!("https://localhost:{port}/v2/");
@@ -99,7 +45,7 @@ fn each_step_that_goes_wrong_is_told_apart() {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
     let no_tls = ask(&[], None, &format!("https://127.0.0.1:{plain}/"));
-    assert!(matches!(&no_tls, Err(Obstacle::Http(said)) if said.starts_with("TLS: ")), "{no_tls:?}");
+    assert!(matches!(&no_tls, Err(Obstacle::Answer(said)) if said.starts_with("TLS: ")), "{no_tls:?}");
 }
 
 #[test]

@@ -1,54 +1,35 @@
-//! One question to one server, and at which step it went wrong.
+//! One question to one server by HTTP, and at which step it went wrong.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ureq::config::Config;
-use ureq::http::Uri;
+use ureq::http::{Request, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error, Proxy, Timeout};
 use url::Url;
 
-use crate::command;
-
-/// How long one server is given altogether.
-const LIMIT: Duration = Duration::from_secs(30);
-/// How long a connection may take to come about, of this.
-const CONNECT: Duration = Duration::from_secs(10);
+use super::{CONNECT, LIMIT, Obstacle, addresses};
 
 /// What a server answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     /// Where it sends whoever asks.
     pub location: Option<String>,
 }
 
-/// The step that went wrong, and why.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// A name has no address.
-    Name { host: String, said: String },
-    /// No connection came about, to the server or to the proxy on the way.
-    Connection(String),
-    /// The server's certificate is not to be trusted.
-    Certificate(String),
-    /// There was a connection, and no answer.
-    Http(String),
-}
-
 /// Asks by the trusted `roots`, and through a proxy where there is one.
-pub(super) struct Asker {
+pub(crate) struct Asker {
     agent: Result<Agent, Error>,
     names: Names,
 }
 
 impl Asker {
-    pub(super) fn new(roots: &[Vec<u8>], proxy: Option<&str>) -> Self {
+    pub(crate) fn new(roots: &[Vec<u8>], proxy: Option<&str>) -> Self {
         let roots = roots.iter().map(|der| Certificate::from_der(der).to_owned());
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
@@ -70,9 +51,15 @@ impl Asker {
     }
 
     /// Asks for `url` by GET.
-    pub(super) fn ask(self, url: &Url) -> Result<Answer, Obstacle> {
+    pub(crate) fn ask(self, url: &Url) -> Result<Answer, Obstacle> {
+        self.request("GET", url, &[])
+    }
+
+    /// Asks for `url` by `method`, with `body`.
+    pub(crate) fn request(self, method: &str, url: &Url, body: &[u8]) -> Result<Answer, Obstacle> {
         let Self { agent, names } = self;
-        match agent.and_then(|agent| agent.get(url.as_str()).call()) {
+        let request = Request::builder().method(method).uri(url.as_str()).body(body).map_err(Error::from);
+        match agent.and_then(|agent| agent.run(request?)) {
             Ok(response) => {
                 let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                 Ok(Answer { status: response.status().as_u16(), location: location.map(str::to_owned) })
@@ -89,14 +76,14 @@ fn obstacle(error: &Error) -> Obstacle {
         Error::Timeout(Timeout::Connect) => {
             Obstacle::Connection(format!("nothing came back within {} s", CONNECT.as_secs()))
         }
-        Error::Timeout(_) => Obstacle::Http(format!("no answer within {} s", LIMIT.as_secs())),
+        Error::Timeout(_) => Obstacle::Answer(format!("no answer within {} s", LIMIT.as_secs())),
         Error::ConnectionFailed => Obstacle::Connection("none of its addresses takes one".to_owned()),
         Error::ConnectProxyFailed(said) => Obstacle::Connection(format!("the proxy says: {}", said.trim())),
-        other => Obstacle::Http(other.to_string()),
+        other => Obstacle::Answer(other.to_string()),
     }
 }
 
-fn of_io(error: &io::Error) -> Obstacle {
+pub(super) fn of_io(error: &io::Error) -> Obstacle {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return of_tls(tls);
     }
@@ -104,12 +91,12 @@ fn of_io(error: &io::Error) -> Obstacle {
     // Without the number that nobody looks up.
     let said = text.split(" (os error").next().unwrap_or_default().to_lowercase();
     match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Obstacle::Http(said),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Obstacle::Answer(said),
         _ => Obstacle::Connection(said),
     }
 }
 
-fn of_tls(error: &rustls::Error) -> Obstacle {
+pub(super) fn of_tls(error: &rustls::Error) -> Obstacle {
     use rustls::CertificateError as Wrong;
     let said = match error {
         rustls::Error::InvalidCertificate(wrong) => match wrong {
@@ -123,7 +110,7 @@ fn of_tls(error: &rustls::Error) -> Obstacle {
             }
             other => other.to_string(),
         },
-        other => return Obstacle::Http(format!("TLS: {other}")),
+        other => return Obstacle::Answer(format!("TLS: {other}")),
     };
     Obstacle::Certificate(said)
 }
@@ -159,26 +146,4 @@ impl Resolver for Names {
             }
         }
     }
-}
-
-/// The addresses of `host`, at least one.
-fn addresses(host: &str) -> Result<Vec<IpAddr>, String> {
-    if let Ok(address) = host.parse() {
-        return Ok(vec![address]);
-    }
-    let said = match command::run("getent", &["ahosts", host], LIMIT / 2) {
-        Ok(said) => said,
-        // getent(1): the key was not found; it has nothing more to say.
-        Err(command::Error::Failed { status, .. }) if status.code() == Some(2) => {
-            return Err("no name server knows it, or none answers".to_owned());
-        }
-        Err(error) => return Err(error.brief()),
-    };
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in said.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()) {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
 }

@@ -1,0 +1,126 @@
+//! A server that the site names, and what is told about it.
+
+use std::net::TcpStream;
+
+use url::Url;
+
+use crate::check::{Context, CouldNotRun, Finding};
+use crate::checks::server::{self, Asker, Obstacle, Protocol};
+use crate::checks::tls;
+use crate::site::{AUTHORITY, Secret};
+
+/// A server, and where the site names it.
+pub(super) struct Target<'a> {
+    pub host: &'a str,
+    port: u16,
+    /// What it is, such as `PostgreSQL`.
+    what: &'a str,
+    /// The key in site.toml, in words.
+    key: &'a str,
+    /// Whether the site's proxy is on the way.
+    by_proxy: bool,
+}
+
+/// How a failure counts.
+pub(super) type Severity = fn(String, String, String) -> Finding;
+
+/// It keeps the platform off.
+pub(super) fn fail(observed: String, required: String, remedy: String) -> Finding {
+    Finding::fail(observed, required, remedy)
+}
+
+/// It does not.
+pub(super) fn warn(observed: String, required: String, remedy: String) -> Finding {
+    Finding::warn(observed, required, remedy)
+}
+
+/// The site's proxy on the way to `url`.
+fn proxy<'a>(context: &Context<'a>, url: &Url) -> Option<&'a Secret> {
+    context.site?.proxy.as_ref()?.on_the_way_to(url.host_str()?, url.scheme() == "https")
+}
+
+/// Who asks for `url`, through the site's proxy where that is on the way.
+pub(super) fn asker(context: &Context<'_>, url: &Url) -> Result<Asker, CouldNotRun> {
+    let roots = if url.scheme() == "https" { tls::trusted_roots(context)? } else { Vec::new() };
+    Ok(Asker::new(&roots, proxy(context, url).map(Secret::expose)))
+}
+
+impl<'a> Target<'a> {
+    /// One that is connected to without the proxy.
+    pub(super) fn new(host: &'a str, port: u16, what: &'a str, key: &'a str) -> Self {
+        Self { host, port, what, key, by_proxy: false }
+    }
+
+    /// The server of `url`.
+    pub(super) fn of_url(context: &Context<'_>, url: &'a Url, what: &'a str, key: &'a str) -> Self {
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        Self { by_proxy: proxy(context, url).is_some(), ..Self::new(host, port, what, key) }
+    }
+
+    /// `HOST:PORT`.
+    pub(super) fn place(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// What it says first, as a server of `protocol`.
+    pub(super) fn greeted(&self, protocol: Protocol) -> Result<String, Obstacle> {
+        protocol.greet(server::connect(self.host, self.port)?)
+    }
+
+    /// A connection by TLS.
+    pub(super) fn secured(
+        &self,
+        context: &Context<'_>,
+    ) -> Result<Result<rustls::StreamOwned<rustls::ClientConnection, TcpStream>, Obstacle>, CouldNotRun> {
+        let roots = tls::trusted_roots(context)?;
+        let connected = server::connect(self.host, self.port);
+        Ok(connected.and_then(|stream| server::secured(stream, self.host, &roots)))
+    }
+
+    /// What is found of it; `severe` says how a failure counts.
+    pub(super) fn finding(&self, context: &Context<'_>, asked: Result<String, Obstacle>, severe: Severity) -> Finding {
+        let place = self.place();
+        let required = format!("{} answers on {place}", self.what);
+        match asked {
+            Ok(said) if said.is_empty() => Finding::pass(format!("{place} answers"), required),
+            Ok(said) => Finding::pass(format!("{place} answers: {said}"), required),
+            Err(obstacle) => {
+                let (observed, remedy) = self.words(context, &obstacle);
+                severe(observed, required, remedy)
+            }
+        }
+    }
+
+    /// What came in the way, and what the admin can do about it with what every image has.
+    pub(super) fn words(&self, context: &Context<'_>, obstacle: &Obstacle) -> (String, String) {
+        let place = self.place();
+        let correct = format!("correct {} of site.toml, then sudo firmware-checks site import FOLDER", self.key);
+        match obstacle {
+            Obstacle::Name { host, said } => (
+                format!("the name {host} leads nowhere: {said}"),
+                format!("{correct}; or have the name servers know it: getent ahosts {host} says whether they do"),
+            ),
+            Obstacle::Connection(said) if self.by_proxy => (
+                format!("no connection through the proxy: {said}"),
+                format!(
+                    "correct [proxy] of site.toml, then sudo firmware-checks site import FOLDER; or have the proxy let this machine \
+                     reach {place}"
+                ),
+            ),
+            Obstacle::Connection(said) => (
+                format!("no connection to {place}: {said}"),
+                format!(
+                    "have it started, and let by every firewall on the way be reached from this machine; or {correct}"
+                ),
+            ),
+            Obstacle::Certificate(said) => (
+                format!("the certificate of {}: {said}", self.host),
+                tls::put(context, AUTHORITY, "the authority that signed the server's certificate"),
+            ),
+            Obstacle::Answer(said) => {
+                (format!("{place}: {said}"), format!("look at what listens on {place}; or {correct}"))
+            }
+        }
+    }
+}
