@@ -11,7 +11,7 @@ use std::thread;
 use url::Url;
 
 use self::target::{Target, fail, warn};
-use super::server::{self, Obstacle, Protocol};
+use super::server::{Obstacle, Protocol};
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::site::{Backup, DOCKER_HUB, Database, DatabaseKind, Location};
 
@@ -30,7 +30,8 @@ pub const CHECKS: &[Check] = &[
         after: AFTER,
         documentation: "The server in site.toml's [database] answers as one of its kind: its name is known, a connection comes \
             about, and what it says first is PostgreSQL's, MySQL's, MariaDB's or SQL Server's. Fails with the first of these that \
-            went wrong. User and password are not tried. A database on the machine itself is asked once the platform runs.",
+            went wrong. User and password are not tried. A database on the machine itself is asked once the platform runs, and one \
+            that only the platform's own network knows is not asked.",
         applies: |_| true,
         run: database,
     },
@@ -41,7 +42,7 @@ pub const CHECKS: &[Check] = &[
         after: AFTER,
         documentation: "The bucket in site.toml's [object_storage.s3] is there for the access key (a signed HeadBucket), and, before \
             the platform starts, takes an object and lets it be removed (`firstlight-probe`). Asked through the site's proxy where \
-            it has one. Fails with the first of these that went wrong.",
+            it has one. Fails with the first of these that went wrong. One on the machine itself is asked once the platform runs.",
         applies: |_| true,
         run: storage,
     },
@@ -101,11 +102,10 @@ fn judge_database(context: &Context<'_>, database: &Database) -> Finding {
         DatabaseKind::Mssql => Protocol::SqlServer,
         DatabaseKind::Sqlite => return Finding::not_applicable("SQLite keeps it in a file on this machine"),
     };
-    let own = server::addresses(&host).is_ok_and(|found| found.iter().all(std::net::IpAddr::is_loopback));
-    if own && context.phase == Phase::Admission {
-        return Finding::not_applicable("it is on this machine, and asked once the platform runs");
-    }
     let target = Target::new(&host, port, protocol.name(), "`uri` in [database]");
+    if let Some(why) = target.comes_with_the_platform(context) {
+        return Finding::not_applicable(why);
+    }
     target.finding(context, target.greeted(protocol), fail)
 }
 

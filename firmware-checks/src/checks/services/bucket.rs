@@ -27,6 +27,9 @@ pub(super) fn judge(context: &Context<'_>, s3: &S3, table: &str, severe: Severit
     let key = Credentials::new(s3.access_key.expose(), s3.secret_key.expose());
     let at = format!("`endpoint` in {table}");
     let target = Target::of_url(context, &endpoint, "a server of S3", &at);
+    if let Some(why) = target.comes_with_the_platform(context) {
+        return Ok(Finding::not_applicable(why));
+    }
     let name = &s3.bucket;
     let required = format!("the bucket {name} on {}, for the access key", target.place());
 

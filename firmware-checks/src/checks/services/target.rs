@@ -1,13 +1,16 @@
 //! A server that the site names, and what is told about it.
 
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 
 use url::Url;
 
-use crate::check::{Context, CouldNotRun, Finding};
+use crate::check::{Context, CouldNotRun, Finding, Phase};
 use crate::checks::server::{self, Asker, Obstacle, Protocol};
 use crate::checks::tls;
 use crate::site::{AUTHORITY, Secret};
+
+/// Domains of Services in a cluster (Kubernetes, "DNS for Services and Pods").
+const CLUSTER: [&str; 2] = ["svc", "svc.cluster.local"];
 
 /// A server, and where the site names it.
 pub(super) struct Target<'a> {
@@ -55,6 +58,23 @@ impl<'a> Target<'a> {
     pub(super) fn of_url(context: &Context<'_>, url: &'a Url, what: &'a str, key: &'a str) -> Self {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
         Self { by_proxy: proxy(context, url).is_some(), ..Self::new(host, port, what, key) }
+    }
+
+    /// Why it can't be asked: it comes with the platform, which is still off, or which alone sees it.
+    pub(super) fn comes_with_the_platform(&self, context: &Context<'_>) -> Option<&'static str> {
+        let inside = |domain: &str| self.host.strip_suffix(domain).is_some_and(|name| name.ends_with('.'));
+        if CLUSTER.into_iter().any(inside) {
+            return Some("it is in the cluster's own network, whose names the machine does not know");
+        }
+        if context.phase == Phase::Acceptance {
+            return None;
+        }
+        let own = context.machine.kernel().addresses().unwrap_or_default();
+        // Of the loopback network every address is the machine's.
+        let is = |one: IpAddr, other: IpAddr| one == other || (one.is_loopback() && other.is_loopback());
+        let is_own = |found: &IpAddr| own.iter().any(|one| is(one.address, *found));
+        let on_it = server::addresses(self.host).is_ok_and(|found| found.iter().all(is_own));
+        on_it.then_some("it is on this machine, and asked once the platform runs")
     }
 
     /// `HOST:PORT`.

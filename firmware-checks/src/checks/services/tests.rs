@@ -90,10 +90,25 @@ fn what_the_site_does_not_name_or_this_machine_will_have_is_not_asked() {
     for id in ["database", "storage", "alert", "backup", "registries"].map(|of| format!("{of}.reachable")) {
         assert_eq!(found(&id, Phase::Admission, &Site::default()).state, State::NotApplicable, "{id}");
     }
-    for uri in ["postgresql://a:b@127.0.0.1/x", "postgresql://a:b@localhost/x", "sqlite:////srv/x.db"] {
+    let machine = Recorded::new().addresses(&[("lo", "127.0.0.1/8"), ("eth0", "10.213.3.7/24")]);
+    let judged = |phase, uri: &str| {
         let site = Site { database: Some(Database { uri: uri.into() }), ..Site::default() };
-        assert_eq!(found("database.reachable", Phase::Admission, &site).state, State::NotApplicable, "{uri}");
+        only(machine.run_in(phase, "database.reachable", &Requirements::default(), Some(&site))).state
+    };
+    let inside = "postgresql://a:b@db.scot4.svc.cluster.local/x";
+    for uri in [
+        "mysql://a:b@127.0.1.1/x",
+        "mysql://a:b@localhost/x",
+        "mysql://a:b@10.213.3.7/x",
+        inside,
+        "sqlite:////srv/x.db",
+    ] {
+        assert_eq!(judged(Phase::Admission, uri), State::NotApplicable, "{uri}");
     }
+    assert_eq!(judged(Phase::Acceptance, inside), State::NotApplicable);
+    // Once the platform runs, what is on this machine must answer.
+    assert_eq!(judged(Phase::Acceptance, &format!("mysql://a:b@127.0.0.1:{}/x", closed())), State::Fail);
+    assert_eq!(judged(Phase::Admission, "mysql://a:b@no-such-host.invalid/x"), State::Fail);
 }
 
 fn alerted(alert: Alert) -> Vec<Finding> {
