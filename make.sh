@@ -6,7 +6,7 @@
 #   ./make.sh boot       builds it, makes a site with a certificate for trying out, and boots it in QEMU
 #   ./make.sh test       runs every test that fits into an hour on 2 cores
 #   ./make.sh test-all   runs the long ones too: resumable, results in tests/results/
-#   ./make.sh bench      times builds side by side with mmdebstrap and mkosi, as root; about half an hour
+#   ./make.sh bench      times builds side by side with mmdebstrap and mkosi, as root; about 45 minutes
 set -euo pipefail
 cd "$(dirname "$0")"
 self=$PWD/make.sh

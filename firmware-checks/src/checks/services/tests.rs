@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::check::State;
+use crate::checks::server;
 use crate::checks::server::fixture::{plain, secure, served};
 use crate::facts::recorded::{Recorded, only};
 use crate::requirements::Requirements;
