@@ -143,6 +143,11 @@ pub enum Error {
     /// The last files could not be laid.
     #[error("laying the last files onto the root file system: {0}")]
     Late(#[source] debugfs::Error),
+    /// There is nothing onto which the last files could be laid.
+    #[error(
+        "the disk in the cache was made without late files\n  hint: firstlight cache verify finds and removes what is damaged"
+    )]
+    NoMetadata,
     /// The last files would have no labels.
     #[error(
         "/etc/selinux/config of the root file system names a policy, and no package called selinux-policy* is installed\n  \
@@ -188,7 +193,7 @@ pub struct Skeleton {
 pub struct SkeletonFiles {
     /// Its bytes.
     image: File,
-    /// What the root file system says of itself, where late files will be laid.
+    /// What the root file system says of itself; there where late files are laid.
     metadata: Option<File>,
 }
 
@@ -279,8 +284,13 @@ pub fn finish(
 ) -> Result<Summary, Error> {
     let Skeleton { layout, identity, content } = skeleton;
     let disk = file::begin(out, *content)?;
-    let lay = |metadata| late::lay(spec.late, metadata, tools, layout.of(Part::Root), spec.released);
-    let changes = files.metadata.as_ref().map_or(Ok(Vec::new()), lay).map_err(Error::Late)?;
+    let changes = match (&files.metadata, spec.late) {
+        (_, []) => Vec::new(),
+        (None, _) => return Err(Error::NoMetadata),
+        (Some(metadata), late) => {
+            late::lay(late, metadata, tools, layout.of(Part::Root), spec.released).map_err(Error::Late)?
+        }
+    };
     let disk = file::publish(disk, out, |to, reached| sparse::copy(&files.image, &changes, to, reached))?;
     Ok(summary(disk, layout, &Ids::new(identity)))
 }
