@@ -32,6 +32,8 @@ fn a_bad_machine_says_what_to_do_and_opens_once_that_is_done() -> Result<()> {
     firmware::is(&report, "Secure Boot on")?;
     each_failure_says_what_to_do(&report)?;
     nothing_of_the_platform_runs(&guest)?;
+    a_data_disk_that_comes_back_is_mounted(&mut guest)?;
+    the_disk_is_grown_behind_udevs_back(&guest)?;
 
     // A stranger takes the port while the admin is at work.
     guest.shell("sudo systemd-run --unit stranger --collect systemd-socket-activate --listen 443 --inetd cat")?;
@@ -89,5 +91,25 @@ fn nothing_of_the_platform_runs(guest: &Guest) -> Result<()> {
     for expected in ["NOT READY", "cpu.cores", "tls.pair"] {
         ensure!(console.contains(expected), "`{expected}` is not on the console:\n{console}");
     }
+    Ok(())
+}
+
+/// A disk that was slow, or that udev has lost for a moment, brings its mount with it: systemd itself mounts at boot alone.
+fn a_data_disk_that_comes_back_is_mounted(guest: &mut Guest) -> Result<()> {
+    guest.shell("sudo udevadm trigger --settle --action remove \"$(findmnt -no SOURCE /srv)\"")?;
+    let report = guest.wait_for("/srv gone", CHANGE, |report| state(report, "disk.size") == Some(State::Fail))?;
+    let gone = verdict(&report, "disk.size")?;
+    ensure!(gone.observed.contains("/srv is not mounted"), "{gone:?}");
+    guest.shell("sudo udevadm trigger --settle --action add --subsystem-match block")?;
+    guest.wait_for("/srv back", CHANGE, |report| state(report, "disk.size") == Some(State::Pass))?;
+    Ok(())
+}
+
+/// Where udev looks while the table and the kernel differ, it takes the partition's names away. So the disk is locked, as
+/// <https://systemd.io/BLOCK_DEVICE_LOCKING> has it: growing waits for whoever holds the lock.
+fn the_disk_is_grown_behind_udevs_back(guest: &Guest) -> Result<()> {
+    guest.shell("sudo firmware-checks machine grow")?;
+    let waited = guest.shell("sudo flock /dev/vda timeout 5 firmware-checks machine grow; echo \"status $?\"")?;
+    ensure!(waited.contains("status 124"), "the disk was written while another held its lock: {waited}");
     Ok(())
 }

@@ -9,6 +9,10 @@
 //! 3. The kernel is told the partition's new size, without a reboot, although the disk is in use.
 //! 4. `resize2fs` grows the mounted file system, under its journal.
 //!
+//! The disk is locked meanwhile (<https://systemd.io/BLOCK_DEVICE_LOCKING>): udev knows a partition by its place in the table. Where
+//! it looked between the second step and the third, it would find none, take the partition's names away, and systemd would unmount
+//! the file system that was mounted by one of them.
+//!
 //! The sector with the boot code is never written: the protective MBR covers a disk of any size.
 
 mod kernel;
@@ -22,6 +26,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use nix::fcntl::{Flock, FlockArg};
 
 use self::table::{Copy, PRIMARY};
 use super::place::{self, Place};
@@ -125,12 +131,19 @@ struct Plan {
 /// [`Error`]. The partition table is then as it was before, or as it should be.
 pub fn grow() -> Result<Grown, Error> {
     let place = Place::of_root(Path::new("/"))?;
-    let disk = OpenOptions::new().read(true).write(true).open(&place.disk);
-    let disk = disk.map_err(|source| Error::Io { doing: "opening", path: place.disk.clone(), source })?;
+    let (partition, grown) = grow_partition(&place)?;
+    grow_file_system(&partition)?;
+    Ok(grown)
+}
+
+/// Grows the last partition of the disk of `place`, and answers its device. udev sees nothing of it until it is done.
+fn grow_partition(place: &Place) -> Result<(PathBuf, Grown), Error> {
     let told = |doing| {
         let path = place.disk.clone();
         move |source| Error::Io { doing, path, source }
     };
+    let disk = OpenOptions::new().read(true).write(true).open(&place.disk).map_err(told("opening"))?;
+    let disk = Flock::lock(disk, FlockArg::LockExclusive).map_err(|(_, error)| told("locking")(error.into()))?;
     let geometry = kernel::geometry(&disk).map_err(told("asking the size of"))?;
     let plan = plan(&disk, geometry, &place.disk)?;
     let table_written = ordered::apply(&disk, &plan.groups).map_err(told("writing the partition table of"))?;
@@ -139,8 +152,7 @@ pub fn grow() -> Result<Grown, Error> {
         let told = told("telling the kernel the new size of the last partition of");
         kernel::tell_kernel(disk.as_fd(), plan.number, plan.start, plan.size).map_err(told)?;
     }
-    grow_file_system(&partition.device)?;
-    Ok(Grown { disk: place.disk, table_written, size: plan.size })
+    Ok((partition.device, Grown { disk: place.disk.clone(), table_written, size: plan.size }))
 }
 
 /// Reads the table of `disk` and says what has to be written. `path` is for messages.
