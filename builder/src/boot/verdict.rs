@@ -12,7 +12,7 @@ pub enum Outcome {
     Ready,
     /// So many gating checks do not let the platform run, or not let it be called ready.
     NotReady(usize),
-    /// There was no report, and why.
+    /// There was no report, or none that judged the platform, and why.
     CouldNotTell(String),
 }
 
@@ -32,6 +32,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready => write!(f, "ready: the platform runs and was accepted"),
+            Self::NotReady(1) => write!(f, "not ready: 1 check must be mended"),
             Self::NotReady(count) => write!(f, "not ready: {count} checks must be mended"),
             Self::CouldNotTell(why) => write!(f, "could not tell: {why}"),
         }
@@ -40,10 +41,8 @@ impl fmt::Display for Outcome {
 
 /// The outcome of a final report; none while the platform is still being started.
 pub(super) fn of(report: &Report) -> Option<Outcome> {
-    let in_the_way = in_the_way(report);
     match report.gate {
         Gate::Accepted if report.ready => Some(Outcome::Ready),
-        Gate::Opened if in_the_way == 0 => None,
         _ if only_waits(report) => None,
         _ => Some(Outcome::NotReady(to_mend(report))),
     }
@@ -51,10 +50,13 @@ pub(super) fn of(report: &Report) -> Option<Outcome> {
 
 /// The outcome when no further report will come.
 pub(super) fn at_the_end(last: Option<&Report>, why: &str) -> Outcome {
-    match last {
-        None => Outcome::CouldNotTell(format!("{why}, and the appliance sent no report")),
-        Some(report) => of(report).unwrap_or_else(|| Outcome::NotReady(to_mend(report))),
-    }
+    let Some(report) = last else {
+        return Outcome::CouldNotTell(format!("{why}, and the appliance sent no report"));
+    };
+    of(report).unwrap_or_else(|| {
+        let left = in_the_way(report);
+        Outcome::CouldNotTell(format!("{why} while the platform came up (checks to go: {left})"))
+    })
 }
 
 fn in_the_way(report: &Report) -> usize {
@@ -74,4 +76,76 @@ fn to_mend(report: &Report) -> usize {
 fn only_waits(report: &Report) -> bool {
     report.gate != Gate::Shut
         && report.checks.iter().filter(|check| check.in_the_way()).all(|check| check.state == State::Waiting)
+}
+
+#[cfg(test)]
+mod tests {
+    use firmware_checks::check::Phase;
+    use firmware_checks::report::{SCHEMA, Verdict};
+
+    use super::*;
+
+    fn report(gate: Gate, admission: State, acceptance: State) -> Report {
+        let verdict = |id: &str, phase, state| Verdict {
+            id: id.to_owned(),
+            subject: None,
+            title: String::new(),
+            phase,
+            gates: true,
+            state,
+            observed: String::new(),
+            required: String::new(),
+            remedy: None,
+            waived: None,
+        };
+        let checks = vec![
+            verdict("cpu.cores", Phase::Admission, admission),
+            verdict("platform.containers", Phase::Acceptance, acceptance),
+        ];
+        Report {
+            schema: SCHEMA,
+            ready: checks.iter().all(|verdict| !verdict.in_the_way()),
+            appliance: String::new(),
+            version: String::new(),
+            base: String::new(),
+            hostname: String::new(),
+            addresses: Vec::new(),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            gate,
+            next_run: None,
+            checks,
+        }
+    }
+
+    #[test]
+    fn a_platform_that_comes_up_is_neither_ready_nor_to_be_mended() {
+        let starting = report(Gate::Opened, State::Pass, State::Waiting);
+        assert_eq!(of(&starting), None);
+        let outcome = at_the_end(Some(&starting), "it was interrupted");
+        assert_eq!(
+            outcome.to_string(),
+            "could not tell: it was interrupted while the platform came up (checks to go: 1)"
+        );
+        assert_eq!(outcome.exit_code(), 2);
+    }
+
+    #[test]
+    fn what_must_be_mended_is_counted_even_at_the_end() {
+        for report in [
+            report(Gate::Shut, State::Fail, State::Waiting),
+            report(Gate::Opened, State::Pass, State::Fail),
+            report(Gate::Shut, State::Waiting, State::Pass),
+        ] {
+            assert_eq!(at_the_end(Some(&report), "it was interrupted"), Outcome::NotReady(1), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_never_spoke_is_not_called_bad() {
+        let outcome = at_the_end(None, "no final verdict within 5 s");
+        assert_eq!(
+            outcome.to_string(),
+            "could not tell: no final verdict within 5 s, and the appliance sent no report"
+        );
+    }
 }
