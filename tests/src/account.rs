@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::{image, judge};
 
@@ -55,13 +55,7 @@ impl Account {
     /// Something can't be copied.
     pub fn lay_out(&self) -> Result<PathBuf> {
         let top = self.home.join("firstlight");
-        let programs = ["target/release/firstlight", "target/x86_64-unknown-linux-gnu/release/firmware-checks"];
-        for path in ["recipes", "overlays"].iter().chain(&programs) {
-            let to = top.join(path);
-            fs::create_dir_all(to.parent().context("no folder")?)?;
-            let (from, to) = (image::repository().join(path).display().to_string(), to.display().to_string());
-            judge::run("cp", &["-rT", &from, &to])?;
-        }
+        image::lay_out(&top)?;
         judge::run("chown", &["-R", self.name, &top.display().to_string()])?;
         Ok(top)
     }

@@ -1,10 +1,13 @@
 //! The image under test: built once from the real archive and then shared, as a user's cache would do.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::judge;
 
 /// The top folder of the repository.
 #[must_use]
@@ -61,6 +64,21 @@ pub fn build(recipe: &Path, out: &Path) -> Result<PathBuf> {
     let stdout = String::from_utf8(output.stdout)?;
     let Some(last) = stdout.lines().last() else { bail!("the build printed nothing on standard output") };
     Ok(repository().join(last))
+}
+
+/// Copies what a build takes into the new folder `top`: the programs, recipes and overlays.
+///
+/// # Errors
+/// Something can't be copied.
+pub fn lay_out(top: &Path) -> Result<()> {
+    let programs = ["target/release/firstlight", "target/x86_64-unknown-linux-gnu/release/firmware-checks"];
+    for path in ["recipes", "overlays"].iter().chain(&programs) {
+        let to = top.join(path);
+        fs::create_dir_all(to.parent().context("no folder")?)?;
+        let (from, to) = (repository().join(path).display().to_string(), to.display().to_string());
+        judge::run("cp", &["-rT", &from, &to])?;
+    }
+    Ok(())
 }
 
 /// The raw image `raw` in another format, beside it.

@@ -5,10 +5,14 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::account::Account;
-use end_to_end::{image, judge};
+use end_to_end::guest::{Guest, Settings};
+use end_to_end::site::TestSite;
+use end_to_end::{image, judge, ntp};
+use firmware_checks::report::Gate;
 use firstlight::image::compare::compare;
 
 /// Programs that a builder might take from the host, and must not: those of the tools root decide the bytes.
@@ -173,4 +177,55 @@ fn an_ordinary_user_elsewhere_builds_the_same_bytes_and_can_remove_them() -> Res
         ensure!(gone, "{} is still there", folder.display());
     }
     Ok(())
+}
+
+/// Builds what lies on its second disk, in 400 days by the clock of the kernel and of every command in the sandbox.
+const BUILD_LATER: &str = "set -eu
+sudo mount /dev/disk/by-id/virtio-firstlight-extra0 /mnt
+sudo systemctl stop firmware-checks.service systemd-timesyncd.service
+sudo date --set '400 days' >&2
+cd /mnt/firstlight
+sudo target/release/firstlight build recipes/hello.toml --locked --offline --cache /mnt/cache --out /mnt/out --work /mnt/work 2>&1
+date +%s";
+
+/// An appliance is the host of the build: another distribution with another kernel, whose clock is 400 days ahead.
+#[test]
+#[ignore = "takes 25 minutes, of an hour for all; run by `./make.sh test-all`"]
+fn another_machine_in_another_year_builds_the_same_bytes() -> Result<()> {
+    ntp::serve()?;
+    let good = image::hello()?;
+    let folder = image::scratch("identity-machine");
+    let _ = fs::remove_dir_all(&folder);
+    let disk = disk_with_all_it_takes(&folder)?;
+    let site = TestSite::make(&folder.join("site"))?;
+    let mut guest = Guest::start(&Settings {
+        name: "identity-machine",
+        image: &good,
+        site: Some(&site),
+        arguments: &["--memory", "4 GiB", "--disk", &disk.display().to_string()],
+        ports: &[22],
+        keep: true,
+    })?;
+    guest.wait_for("the platform is accepted", Duration::from_secs(420), |report| report.gate == Gate::Accepted)?;
+    let told = guest.shell(BUILD_LATER)?;
+    ensure!(told.contains(&format!("sha256:{}", digest(&good)?)), "another image was built:\n{told}");
+    let then: u64 = told.lines().last().context("nothing told")?.parse()?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    ensure!(then > now + 399 * 86_400, "the machine's clock was set back: {told}");
+    drop(guest);
+    Ok(fs::remove_dir_all(&folder)?)
+}
+
+/// A disk with the programs, recipes and overlays, and the downloads of this host's cache.
+fn disk_with_all_it_takes(folder: &Path) -> Result<PathBuf> {
+    let (tree, disk) = (folder.join("tree"), folder.join("disk.raw"));
+    image::lay_out(&tree.join("firstlight"))?;
+    fs::create_dir_all(tree.join("cache"))?;
+    fs::create_dir_all(tree.join("work"))?;
+    let paths = [image::cache().join("store"), tree.join("cache/store")].map(|path| path.display().to_string());
+    judge::run("cp", &["-r", &paths[0], &paths[1]])?;
+    let paths = [&tree, &disk].map(|path| path.display().to_string());
+    judge::run("mke2fs", &["-q", "-t", "ext4", "-d", &paths[0], &paths[1], "16G"])?;
+    fs::remove_dir_all(&tree)?;
+    Ok(disk)
 }
