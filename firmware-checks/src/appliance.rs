@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::boot_loader::BootLoader;
 use crate::cpu_level::CpuLevel;
-use crate::requirements::Requirements;
+use crate::requirements::{Requirements, SiteNeeds};
 
 /// Where the description lies in an image.
 pub const PATH: &str = "/usr/lib/firstlight/appliance.json";
@@ -164,6 +164,16 @@ impl Appliance {
         let name = path.display().to_string();
         let text = std::fs::read(&path).map_err(|source| Error::Read { path: name.clone(), source })?;
         serde_json::from_slice(&text).map_err(|source| Error::Parse { path: name, source })
+    }
+
+    /// What is asked of a machine that is an agent of a cluster. What the site gives to the application, its certificate among
+    /// it, its server has; the application may run on any of the cluster's machines.
+    #[must_use]
+    pub fn of_an_agent(mut self) -> Self {
+        self.requirements.tls = None;
+        self.requirements.site = SiteNeeds::default();
+        self.requirements.ports.iter_mut().for_each(|port| port.promised = false);
+        self
     }
 
     /// SHA-256 in lower-case hexadecimal over the requirements and the platform: what the gate's latch is bound to.

@@ -1,6 +1,9 @@
 //! The appliance on k3s: SCOT4's recipe, with a stand-in for k3s (`tests/src/bin/k3s-stand-in.rs`), a chart and archives made
 //! here, served as their publishers serve them. It starts from a virtual hard disk, with Secure Boot by Microsoft's key of 2023.
 
+#[path = "k3s/agent.rs"]
+mod agent;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,19 +1,41 @@
 //! The machine's place in a cluster.
 
-use crate::appliance::{ClusterRole, Platform};
+mod joined;
+
+use crate::appliance::{Appliance, ClusterRole, Platform};
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 
-/// The checks of this file.
-pub const CHECKS: &[Check] = &[Check {
-    id: "cluster.place",
-    title: "Place in a cluster",
-    phases: &[Phase::Admission, Phase::Acceptance],
-    after: &["site.configuration"],
-    documentation: "What the machine is in a cluster of k3s: alone, the first of several, or one that joins a server, as the \
-        image and the site's table `cluster` say together. Fails where it is to be an agent and is given no server or no token.",
-    applies: |appliance| matches!(appliance.platform, Platform::K3s { .. }),
-    run: place,
-}];
+const BOTH: &[Phase] = &[Phase::Admission, Phase::Acceptance];
+
+/// The checks of this file and its folder.
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "cluster.place",
+        title: "Place in a cluster",
+        phases: BOTH,
+        after: &["site.configuration"],
+        documentation: "What the machine is in a cluster of k3s: alone, the first of several, or one that joins a server, as the \
+            image and the site's table `cluster` say together. Fails where it is to be an agent and is given no server or no token.",
+        applies: is_k3s,
+        run: place,
+    },
+    Check {
+        id: "cluster.server",
+        title: "Server of the cluster",
+        phases: BOTH,
+        after: &["site.configuration", "network.address", "time.synchronised"],
+        documentation: "The server that the machine joins ([cluster] of site.toml) is reached and has its authorities at /cacerts; the \
+            token's digest, where it has one (K10…::), is that of one of them; and the server's own certificate is signed by one, \
+            names the server and is valid. This is what k3s sees before it sends the token. Fails with the first of these that \
+            went wrong. Whether the server takes the token is not tried.",
+        applies: is_k3s,
+        run: joined::run,
+    },
+];
+
+fn is_k3s(appliance: &Appliance) -> bool {
+    matches!(appliance.platform, Platform::K3s { .. })
+}
 
 fn place(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     let Platform::K3s { role, .. } = &context.appliance.platform else {

@@ -4,6 +4,7 @@
 pub(super) mod fixture;
 mod greeting;
 mod http;
+pub(super) mod target;
 mod tls;
 
 use std::io;

@@ -2,7 +2,6 @@
 
 mod alert;
 mod bucket;
-mod target;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +9,7 @@ use std::thread;
 
 use url::Url;
 
-use self::target::{Target, fail, warn};
+use super::server::target::{self, Target, fail, warn};
 use super::server::{Obstacle, Protocol};
 use crate::check::{Check, Context, CouldNotRun, Finding, Phase};
 use crate::site::{Backup, DOCKER_HUB, Database, DatabaseKind, Location};

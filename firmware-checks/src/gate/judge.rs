@@ -5,18 +5,22 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::appliance::Appliance;
+use crate::appliance::{Appliance, ClusterRole};
 use crate::checks::run::Scene;
 use crate::facts::{Machine, host, network};
 use crate::report::{Gate, Report, SCHEMA, Verdict};
-use crate::site;
 use crate::waivers::{self, Waivers};
+use crate::{k3s, site};
 
 /// What there is to judge on `machine` now.
 #[must_use]
 pub fn scene(appliance: &Appliance, machine: &Machine) -> Arc<Scene> {
+    let appliance = match k3s::role(machine) {
+        ClusterRole::Agent => appliance.clone().of_an_agent(),
+        ClusterRole::Server => appliance.clone(),
+    };
     Arc::new(Scene {
-        appliance: appliance.clone(),
+        appliance,
         site: site::status(machine.root()).site,
         site_dir: machine.path(site::DIRECTORY),
         machine: machine.clone(),
@@ -57,4 +61,26 @@ fn waivers_file(machine: &Machine) -> std::path::PathBuf {
 #[must_use]
 pub fn is_open(machine: &Machine) -> bool {
     Path::exists(&machine.path(super::OPEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+    use crate::firewall::samples::{appliance, port};
+    use crate::requirements::Tls;
+
+    #[test]
+    fn an_agent_is_not_asked_for_what_its_server_has() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Machine::at(root.path());
+        let mut appliance = appliance(vec![port("https", 443, &["any"])]);
+        appliance.requirements.tls = Some(Tls::default());
+        assert_eq!(scene(&appliance, &machine).appliance, appliance);
+        files::replace(&machine.path(k3s::AGENT_ROLE), b"", 0o644).unwrap();
+        let asked = &scene(&appliance, &machine).appliance.requirements;
+        assert_eq!(asked.tls, None);
+        // Its firewall lets them in all the same.
+        assert!(asked.ports.len() == 1 && !asked.ports[0].promised);
+    }
 }

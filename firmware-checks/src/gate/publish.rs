@@ -68,18 +68,19 @@ pub fn channel(machine: &Machine, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// What of a report is told once and not again while it stays: the gate and each check's state, not the values, which
-/// move all the time.
+/// What of a report is told once and not again while it stays: the gate, each check's state and what is to be done next; not
+/// the values, which move all the time.
 #[must_use]
 pub fn gist(report: &Report) -> String {
     let mut gist = format!("{:?}", report.gate);
     for verdict in &report.checks {
         gist.push_str(&format!(
-            "\n{} {} {:?} {:?}",
+            "\n{} {} {:?} {:?} {:?}",
             verdict.id,
             verdict.subject.as_deref().unwrap_or_default(),
             verdict.state,
-            verdict.waived
+            verdict.waived,
+            verdict.remedy.as_ref().filter(|_| verdict.to_mend())
         ));
     }
     gist
@@ -93,5 +94,50 @@ pub fn log(report: &Report) {
         let subject = verdict.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
         let line = format!("{}{subject}: found {}, required {}", verdict.id, verdict.observed, verdict.required);
         eprintln!("{}", text(&line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Phase, State};
+    use crate::report::{Gate, SCHEMA, Verdict};
+
+    fn report(state: State, observed: &str, remedy: &str) -> Report {
+        let verdict = Verdict {
+            id: "cluster.server".into(),
+            subject: None,
+            title: String::new(),
+            phase: Phase::Admission,
+            gates: true,
+            state,
+            observed: observed.into(),
+            required: String::new(),
+            remedy: Some(remedy.into()),
+            waived: None,
+        };
+        Report {
+            schema: SCHEMA,
+            ready: false,
+            appliance: String::new(),
+            version: String::new(),
+            base: String::new(),
+            hostname: String::new(),
+            addresses: Vec::new(),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            gate: Gate::Shut,
+            next_run: None,
+            checks: vec![verdict],
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_done_next_is_told_anew_and_a_value_that_moves_is_not() {
+        let told = gist(&report(State::Fail, "refused", "start it"));
+        assert_eq!(told, gist(&report(State::Fail, "nothing came back", "start it")));
+        assert_ne!(told, gist(&report(State::Fail, "of another cluster", "correct the token")));
+        assert_ne!(told, gist(&report(State::Unknown, "refused", "start it")));
+        let warned = |remedy| gist(&report(State::Warn, "few", remedy));
+        assert_eq!(warned("a"), warned("b"));
     }
 }

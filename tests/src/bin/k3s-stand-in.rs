@@ -50,8 +50,8 @@ fn main() -> ExitCode {
             println!("k3s version {VERSION} (stand-in)\ngo version none");
             Ok(())
         }
-        ["server"] => serve(Path::new("/etc/rancher/k3s/config.yaml"), &SERVER),
-        ["agent", "--config", path] => serve(Path::new(path), &AGENT),
+        ["server"] => begin(Path::new("/etc/rancher/k3s/config.yaml"), &SERVER).and_then(|_| serve()),
+        ["agent", "--config", path] => begin(Path::new(path), &AGENT).and_then(|configuration| join(&configuration)),
         ["kubectl", "get", "nodes", "--output", "json"] => told().map(|()| println!("{}", nodes())),
         ["kubectl", "get", "pods", "--all-namespaces", "--output", "json"] => told().map(|()| println!("{}", pods())),
         ["ctr", "images", "ls"] => fs::read_to_string(format!("{SEEN}/imported")).map(|list| print!("{list}")),
@@ -72,7 +72,8 @@ fn told() -> io::Result<()> {
     TcpStream::connect("127.0.0.1:6443").map(drop)
 }
 
-fn serve(configuration: &Path, known: &[&str]) -> io::Result<()> {
+/// What both do first: notes what it sees, reads its configuration, and imports the archives.
+fn begin(configuration: &Path, known: &[&str]) -> io::Result<BTreeMap<String, String>> {
     fs::create_dir_all(SEEN)?;
     let gate = Path::new("/run/firstlight/gate-open").exists();
     let swaps = fs::read_to_string("/proc/swaps")?.lines().count() - 1;
@@ -82,14 +83,33 @@ fn serve(configuration: &Path, known: &[&str]) -> io::Result<()> {
         fs::read_to_string(path)?;
     }
     import()?;
+    Ok(configuration)
+}
+
+fn serve() -> io::Result<()> {
     let mut manifests: Vec<String> = names(&Path::new(STATE).join("server/manifests"))?;
     manifests.sort();
     fs::write(format!("{SEEN}/manifests"), manifests.join("\n"))?;
     let mut kubeconfig = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(KUBECONFIG)?;
     kubeconfig.write_all(b"apiVersion: v1\nkind: Config\n")?;
     kubeconfig.set_permissions(Permissions::from_mode(0o600))?;
+    listen(&[6443, 10250, 443])
+}
+
+/// An agent has no API server of its own: it must reach its server's.
+fn join(configuration: &BTreeMap<String, String>) -> io::Result<()> {
+    let server = configuration.get("server").ok_or_else(|| io::Error::other("--server is required"))?;
+    if !configuration.contains_key("token-file") {
+        return Err(io::Error::other("--token is required"));
+    }
+    TcpStream::connect(server.trim_start_matches("https://"))?;
+    append("joined", &format!("{server}\n"))?;
+    listen(&[10250])
+}
+
+fn listen(ports: &[u16]) -> io::Result<()> {
     let listeners: Vec<TcpListener> =
-        [6443, 10250, 443].iter().map(|port| TcpListener::bind(("0.0.0.0", *port))).collect::<Result<_, _>>()?;
+        ports.iter().map(|port| TcpListener::bind(("0.0.0.0", *port))).collect::<Result<_, _>>()?;
     notify("READY=1")?;
     let answering: Vec<_> = listeners.into_iter().map(|listener| thread::spawn(move || answer(&listener))).collect();
     for one in answering {

@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ureq::config::Config;
-use ureq::http::{Request, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::http::{Request, Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsConfigBuilder};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Error, Proxy, Timeout};
+use ureq::{Agent, Body, Error, Proxy, Timeout};
 use url::Url;
 
 use super::{CONNECT, LIMIT, Obstacle, addresses};
+
+/// Bytes that are read of one answer, at most.
+const FETCHED: u64 = 1 << 20;
 
 /// What a server answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,10 +34,16 @@ pub(crate) struct Asker {
 impl Asker {
     pub(crate) fn new(roots: &[Vec<u8>], proxy: Option<&str>) -> Self {
         let roots = roots.iter().map(|der| Certificate::from_der(der).to_owned());
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
+        Self::with(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots.collect()))), proxy)
+    }
+
+    /// Asks whoever answers, without a proxy: for what is judged by what it says, and tells nobody anything.
+    pub(crate) fn of_anybody() -> Self {
+        Self::with(TlsConfig::builder().disable_verification(true), None)
+    }
+
+    fn with(tls: TlsConfigBuilder, proxy: Option<&str>) -> Self {
+        let tls = tls.unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider())).build();
         let names = Names::default();
         let agent = proxy.map(Proxy::new).transpose().map(|proxy| {
             let config = Agent::config_builder()
@@ -57,15 +66,25 @@ impl Asker {
 
     /// Asks for `url` by `method`, with `body`.
     pub(crate) fn request(self, method: &str, url: &Url, body: &[u8]) -> Result<Answer, Obstacle> {
+        let response = self.run(method, url, body)?;
+        let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+        Ok(Answer { status: response.status().as_u16(), location: location.map(str::to_owned) })
+    }
+
+    /// What `url` holds, by GET.
+    pub(crate) fn fetch(self, url: &Url) -> Result<Vec<u8>, Obstacle> {
+        let mut response = self.run("GET", url, &[])?;
+        match response.status().as_u16() {
+            200 => response.body_mut().with_config().limit(FETCHED).read_to_vec().map_err(|error| obstacle(&error)),
+            status => Err(Obstacle::Answer(format!("it answers {} with status {status}, expected 200", url.path()))),
+        }
+    }
+
+    fn run(self, method: &str, url: &Url, body: &[u8]) -> Result<Response<Body>, Obstacle> {
         let Self { agent, names } = self;
         let request = Request::builder().method(method).uri(url.as_str()).body(body).map_err(Error::from);
-        match agent.and_then(|agent| agent.run(request?)) {
-            Ok(response) => {
-                let location = response.headers().get("location").and_then(|value| value.to_str().ok());
-                Ok(Answer { status: response.status().as_u16(), location: location.map(str::to_owned) })
-            }
-            Err(error) => Err(names.obstacle().unwrap_or_else(|| obstacle(&error))),
-        }
+        let answered = agent.and_then(|agent| agent.run(request?));
+        answered.map_err(|error| names.obstacle().unwrap_or_else(|| obstacle(&error)))
     }
 }
 

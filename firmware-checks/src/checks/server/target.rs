@@ -4,16 +4,16 @@ use std::net::{IpAddr, TcpStream};
 
 use url::Url;
 
+use super::{Asker, Obstacle, Protocol};
 use crate::check::{Context, CouldNotRun, Finding, Phase};
-use crate::checks::server::{self, Asker, Obstacle, Protocol};
-use crate::checks::tls;
+use crate::checks::{server, tls};
 use crate::site::{AUTHORITY, Secret};
 
 /// Domains of Services in a cluster (Kubernetes, "DNS for Services and Pods").
 const CLUSTER: [&str; 2] = ["svc", "svc.cluster.local"];
 
 /// A server, and where the site names it.
-pub(super) struct Target<'a> {
+pub(crate) struct Target<'a> {
     pub host: &'a str,
     port: u16,
     /// What it is, such as `PostgreSQL`.
@@ -25,15 +25,15 @@ pub(super) struct Target<'a> {
 }
 
 /// How a failure counts.
-pub(super) type Severity = fn(String, String, String) -> Finding;
+pub(crate) type Severity = fn(String, String, String) -> Finding;
 
 /// It keeps the platform off.
-pub(super) fn fail(observed: String, required: String, remedy: String) -> Finding {
+pub(crate) fn fail(observed: String, required: String, remedy: String) -> Finding {
     Finding::fail(observed, required, remedy)
 }
 
 /// It does not.
-pub(super) fn warn(observed: String, required: String, remedy: String) -> Finding {
+pub(crate) fn warn(observed: String, required: String, remedy: String) -> Finding {
     Finding::warn(observed, required, remedy)
 }
 
@@ -43,25 +43,25 @@ fn proxy<'a>(context: &Context<'a>, url: &Url) -> Option<&'a Secret> {
 }
 
 /// Who asks for `url`, through the site's proxy where that is on the way.
-pub(super) fn asker(context: &Context<'_>, url: &Url) -> Result<Asker, CouldNotRun> {
+pub(crate) fn asker(context: &Context<'_>, url: &Url) -> Result<Asker, CouldNotRun> {
     let roots = if url.scheme() == "https" { tls::trusted_roots(context)? } else { Vec::new() };
     Ok(Asker::new(&roots, proxy(context, url).map(Secret::expose)))
 }
 
 impl<'a> Target<'a> {
     /// One that is connected to without the proxy.
-    pub(super) fn new(host: &'a str, port: u16, what: &'a str, key: &'a str) -> Self {
+    pub(crate) fn new(host: &'a str, port: u16, what: &'a str, key: &'a str) -> Self {
         Self { host, port, what, key, by_proxy: false }
     }
 
     /// The server of `url`.
-    pub(super) fn of_url(context: &Context<'_>, url: &'a Url, what: &'a str, key: &'a str) -> Self {
+    pub(crate) fn of_url(context: &Context<'_>, url: &'a Url, what: &'a str, key: &'a str) -> Self {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
         Self { by_proxy: proxy(context, url).is_some(), ..Self::new(host, port, what, key) }
     }
 
     /// Why it can't be asked: it comes with the platform, which is still off, or which alone sees it.
-    pub(super) fn comes_with_the_platform(&self, context: &Context<'_>) -> Option<&'static str> {
+    pub(crate) fn comes_with_the_platform(&self, context: &Context<'_>) -> Option<&'static str> {
         let inside = |domain: &str| self.host.strip_suffix(domain).is_some_and(|name| name.ends_with('.'));
         if CLUSTER.into_iter().any(inside) {
             return Some("it is in the cluster's own network, whose names the machine does not know");
@@ -78,18 +78,18 @@ impl<'a> Target<'a> {
     }
 
     /// `HOST:PORT`.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let Self { host, port, .. } = self;
         if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
     /// What it says first, as a server of `protocol`.
-    pub(super) fn greeted(&self, protocol: Protocol) -> Result<String, Obstacle> {
+    pub(crate) fn greeted(&self, protocol: Protocol) -> Result<String, Obstacle> {
         protocol.greet(server::connect(self.host, self.port)?)
     }
 
     /// A connection by TLS.
-    pub(super) fn secured(
+    pub(crate) fn secured(
         &self,
         context: &Context<'_>,
     ) -> Result<Result<rustls::StreamOwned<rustls::ClientConnection, TcpStream>, Obstacle>, CouldNotRun> {
@@ -99,7 +99,7 @@ impl<'a> Target<'a> {
     }
 
     /// What is found of it; `severe` says how a failure counts.
-    pub(super) fn finding(&self, context: &Context<'_>, asked: Result<String, Obstacle>, severe: Severity) -> Finding {
+    pub(crate) fn finding(&self, context: &Context<'_>, asked: Result<String, Obstacle>, severe: Severity) -> Finding {
         let place = self.place();
         let required = format!("{} answers on {place}", self.what);
         match asked {
@@ -113,7 +113,7 @@ impl<'a> Target<'a> {
     }
 
     /// What came in the way, and what the admin can do about it with what every image has.
-    pub(super) fn words(&self, context: &Context<'_>, obstacle: &Obstacle) -> (String, String) {
+    pub(crate) fn words(&self, context: &Context<'_>, obstacle: &Obstacle) -> (String, String) {
         let place = self.place();
         let correct = format!("correct {} of site.toml, then sudo firmware-checks site import FOLDER", self.key);
         match obstacle {

@@ -4,8 +4,8 @@ use std::thread::{self, ScopedJoinHandle};
 
 use url::Url;
 
-use super::target::{self, Target, warn};
 use crate::check::{Context, CouldNotRun, Finding};
+use crate::checks::server::target::{self, Target, warn};
 use crate::checks::server::{self, Obstacle, Protocol};
 use crate::site::{Email, Syslog, Transport};
 

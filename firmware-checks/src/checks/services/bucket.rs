@@ -6,9 +6,9 @@ use rusty_s3::actions::S3Action;
 use rusty_s3::{Bucket, Credentials, UrlStyle};
 use url::Url;
 
-use super::target::{Severity, Target, asker};
 use crate::check::{Context, CouldNotRun, Finding, Phase};
 use crate::checks::server::Answer;
+use crate::checks::server::target::{Severity, Target, asker};
 use crate::site::S3;
 
 /// What is put into the bucket and removed again.
