@@ -19,6 +19,7 @@ use anyhow::{Context, Result, ensure};
 use backhand::{FilesystemWriter, NodeHeader};
 use end_to_end::guest::{Guest, Settings, verdict};
 use end_to_end::mirror::{Fault, Mirror};
+use end_to_end::renewal::switch_off;
 use end_to_end::site::TestSite;
 use end_to_end::snap_authority::{Authority, Key};
 use end_to_end::snap_store::SnapStore;
@@ -189,15 +190,20 @@ fn kaapana_starts_behind_the_gate_and_a_machine_that_is_too_small_is_told_so() -
     what_snapd_says_of_the_seed(&bench, &built)?;
 
     let site = TestSite::make(&bench.top.join("site"))?;
-    let strangers = data_disks::name(&site, &bench.top)?;
-    let mut guest = Guest::start(&Settings {
-        name: "microk8s/guest",
-        image: &built,
-        site: Some(&site),
-        arguments: &["--disk-size", "12 GB", "--disk", "2 GB", "--disk", &strangers.display().to_string()],
-        ports: &[22, 443, 11112, 16443, 10250, 25000],
-        keep: true,
-    })?;
+    let (empty, strangers) = data_disks::name(&site, &bench.top)?;
+    let state = bench.top.join("state.qcow2").display().to_string();
+    let disks = [&empty, &strangers].map(|path| path.display().to_string());
+    let start = |site| {
+        Guest::start(&Settings {
+            name: "microk8s/guest",
+            image: &built,
+            site,
+            arguments: &["--disk-size", "12 GB", "--state", &state, "--disk", &disks[0], "--disk", &disks[1]],
+            ports: &[22, 443, 11112, 16443, 10250, 25000],
+            keep: true,
+        })
+    };
+    let mut guest = start(Some(&site))?;
     let before = fs::read(&strangers)?;
     data_disks::one_is_taken_and_one_refused(&mut guest, BOOT)?;
     let report = guest.wait_for("the platform is accepted", BOOT, |report| report.gate == Gate::Accepted)?;
@@ -208,6 +214,17 @@ fn kaapana_starts_behind_the_gate_and_a_machine_that_is_too_small_is_told_so() -
     the_seed_was_taken(&guest)?;
     a_service_of_the_snap_waits_for_the_gate(&guest)?;
     only_what_the_recipe_names_is_reached(&guest)?;
+    guest.shell("echo kept | sudo tee /srv/kaapana/fast/marker")?;
+    switch_off(guest)?;
+
+    // Powered on again, without the stick.
+    let mut guest = start(None)?;
+    guest.log_in_with(&site.ssh_key);
+    let report =
+        guest.wait_for("the platform is on again", BOOT, |report| report.gate == Gate::Accepted && report.ready)?;
+    data_disks::the_folder_lies_on_its_disk(&guest, &report)?;
+    ensure!(guest.shell("cat /srv/kaapana/fast/marker")? == "kept\n");
+    ensure!(before == fs::read(&strangers)?, "a disk that was not empty was written");
     the_real_thresholds_say_why_not(&guest)
 }
 

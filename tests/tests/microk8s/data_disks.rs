@@ -12,15 +12,16 @@ use firmware_checks::check::State;
 use firmware_checks::report::{Report, Verdict};
 
 /// Has `site` name the machine's first further disk for `fast`, and the second for `slow`; gives that second one, which holds somebody
-/// else's file system.
-pub fn name(site: &TestSite, top: &Path) -> Result<PathBuf> {
+/// else's file system. Answers both, as files.
+pub fn name(site: &TestSite, top: &Path) -> Result<(PathBuf, PathBuf)> {
     let path = site.folder.join("site.toml");
     let disk = |folder, number| format!("[[disks]]\nfolder = \"{folder}\"\nid = \"virtio-firstlight-extra{number}\"\n");
     fs::write(&path, fs::read_to_string(&path)? + "\n" + &disk("fast", 0) + &disk("slow", 1))?;
-    let strangers = top.join("strangers.raw");
+    let (empty, strangers) = (top.join("empty.raw"), top.join("strangers.raw"));
+    File::create(&empty)?.set_len(2_000_000_000)?;
     File::create(&strangers)?.set_len(64 << 20)?;
     judge::run("mkfs.ext4", &["-q", "-F", "-L", "patients", &strangers.display().to_string()])?;
-    Ok(strangers)
+    Ok((empty, strangers))
 }
 
 fn of<'a>(report: &'a Report, id: &str, folder: &str) -> Result<&'a Verdict> {
