@@ -157,9 +157,9 @@ impl Moments {
         let table = [512..34 * 512, DISK_BYTES - 33 * 512..DISK_BYTES];
         let site = judge::partition(image, "site")?;
         let gate = log.containing(b"\"requirements\"")?;
-        // From the opened gate to the first stamp, with a large write: layers of an image.
-        let stamp = log.containing(b"firstlight_")?.into_iter().find(|number| *number > gate[0]).unwrap_or(gate[0]);
-        let layers = (gate[0]..stamp).filter(|number| log.entries[*number].length >= 1 << 19).collect();
+        // Large writes after the gate was opened, with a program in them: layers of an image.
+        let large = |number: &usize| *number > gate[0] && log.entries[*number].length >= 1 << 19;
+        let layers = log.containing(b"\x7fELF")?.into_iter().filter(large).collect();
         let named = BTreeMap::from([
             (GROWTH, log.within(&table)),
             (IMPORT, log.containing(b"hostname = \"hello.firstlight.test\"")?),
