@@ -21,35 +21,11 @@ pub fn decide(gate: &Gate, report: &Report, latched: bool) -> Gate {
 mod tests {
     use super::*;
     use crate::check::{Phase, State};
-    use crate::report::{SCHEMA, Verdict};
+    use crate::report::samples;
 
     fn report(admission: State, acceptance: State) -> Report {
-        let verdict = |phase, state: State| Verdict {
-            id: "a.b".to_owned(),
-            subject: None,
-            title: String::new(),
-            phase,
-            gates: state != State::NotApplicable,
-            state,
-            observed: String::new(),
-            required: String::new(),
-            remedy: None,
-            waived: None,
-        };
-        let checks = vec![verdict(Phase::Admission, admission), verdict(Phase::Acceptance, acceptance)];
-        Report {
-            schema: SCHEMA,
-            ready: checks.iter().all(|verdict| !verdict.in_the_way()),
-            appliance: String::new(),
-            version: String::new(),
-            base: String::new(),
-            hostname: String::new(),
-            addresses: Vec::new(),
-            time: jiff::Timestamp::UNIX_EPOCH,
-            gate: Gate::Shut,
-            next_run: None,
-            checks,
-        }
+        let checks = [(Phase::Admission, admission), (Phase::Acceptance, acceptance)];
+        samples::report(Gate::Shut, checks.map(|(phase, state)| samples::verdict("a.b", phase, state)).into())
     }
 
     #[test]

@@ -46,34 +46,10 @@ pub fn settling(report: &Report) -> Duration {
 mod tests {
     use super::*;
     use crate::check::Phase;
-    use crate::report::SCHEMA;
+    use crate::report::samples;
 
     fn report(gate: Gate, id: &str, state: State) -> Report {
-        let verdict = Verdict {
-            id: id.to_owned(),
-            subject: None,
-            title: String::new(),
-            phase: Phase::Admission,
-            gates: true,
-            state,
-            observed: String::new(),
-            required: String::new(),
-            remedy: None,
-            waived: None,
-        };
-        Report {
-            schema: SCHEMA,
-            ready: !verdict.in_the_way(),
-            appliance: String::new(),
-            version: String::new(),
-            base: String::new(),
-            hostname: String::new(),
-            addresses: Vec::new(),
-            time: jiff::Timestamp::UNIX_EPOCH,
-            gate,
-            next_run: None,
-            checks: vec![verdict],
-        }
+        samples::report(gate, vec![samples::verdict(id, Phase::Admission, state)])
     }
 
     #[test]

@@ -101,34 +101,12 @@ pub fn log(report: &Report) {
 mod tests {
     use super::*;
     use crate::check::{Phase, State};
-    use crate::report::{Gate, SCHEMA, Verdict};
+    use crate::report::{Gate, Verdict, samples};
 
     fn report(state: State, observed: &str, remedy: &str) -> Report {
-        let verdict = Verdict {
-            id: "cluster.server".into(),
-            subject: None,
-            title: String::new(),
-            phase: Phase::Admission,
-            gates: true,
-            state,
-            observed: observed.into(),
-            required: String::new(),
-            remedy: Some(remedy.into()),
-            waived: None,
-        };
-        Report {
-            schema: SCHEMA,
-            ready: false,
-            appliance: String::new(),
-            version: String::new(),
-            base: String::new(),
-            hostname: String::new(),
-            addresses: Vec::new(),
-            time: jiff::Timestamp::UNIX_EPOCH,
-            gate: Gate::Shut,
-            next_run: None,
-            checks: vec![verdict],
-        }
+        let verdict = samples::verdict("cluster.server", Phase::Admission, state);
+        let verdict = Verdict { observed: observed.into(), remedy: Some(remedy.into()), ..verdict };
+        samples::report(Gate::Shut, vec![verdict])
     }
 
     #[test]

@@ -367,20 +367,10 @@ fn logged(doing: &str, outcome: io::Result<()>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::samples;
 
     fn failed(id: &str) -> Verdict {
-        Verdict {
-            id: id.to_owned(),
-            subject: None,
-            title: String::new(),
-            phase: Phase::Acceptance,
-            gates: true,
-            state: State::Fail,
-            observed: "activating".to_owned(),
-            required: String::new(),
-            remedy: None,
-            waived: None,
-        }
+        Verdict { observed: "activating".to_owned(), ..samples::verdict(id, Phase::Acceptance, State::Fail) }
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod judge;
 mod junit;
 mod model;
 mod prometheus;
+#[cfg(test)]
+pub(crate) mod samples;
 mod text;
 #[cfg(test)]
 mod views;
