@@ -22,10 +22,17 @@ pub fn firstlight() -> PathBuf {
     repository().join("target/release/firstlight")
 }
 
-/// A folder below `target/` for what this run leaves to look at.
+/// A folder for what this run leaves to look at: in `target/e2e/`, in the folder of the test program that asks.
 #[must_use]
 pub fn scratch(name: &str) -> PathBuf {
-    repository().join("target/e2e").join(name)
+    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    // Cargo adds a digest to the name.
+    let program = program.as_deref().map_or("", |program| program.rsplit_once('-').map_or(program, |(name, _)| name));
+    scratches().join(program).join(name)
+}
+
+fn scratches() -> PathBuf {
+    repository().join("target/e2e")
 }
 
 /// The cache that the tests share with `./make.sh image`.
@@ -42,6 +49,12 @@ pub fn command() -> Command {
     command
 }
 
+/// Where the image of `recipes/hello.toml` is, which all test programs share.
+#[must_use]
+pub fn hellos_folder() -> PathBuf {
+    scratches().join("image")
+}
+
 /// `recipes/hello.toml` as an image.
 ///
 /// # Errors
@@ -49,7 +62,7 @@ pub fn command() -> Command {
 pub fn hello() -> Result<PathBuf> {
     static IMAGE: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     IMAGE
-        .get_or_init(|| build(Path::new("recipes/hello.toml"), &scratch("image")).map_err(|error| format!("{error:#}")))
+        .get_or_init(|| build(Path::new("recipes/hello.toml"), &hellos_folder()).map_err(|error| format!("{error:#}")))
         .clone()
         .map_err(anyhow::Error::msg)
 }

@@ -35,7 +35,7 @@ fn another_format_is_only_converted_and_holds_the_same_disk() -> Result<()> {
     let folder = image::scratch("formats");
     let _ = fs::remove_dir_all(&folder);
     // The raw image lies there already: nothing but the conversion is left to do.
-    let (made, told) = build(&image::scratch("image"))?;
+    let (made, told) = build(&image::hellos_folder())?;
     ensure!(told.contains("(unchanged)") && !told.contains("configured") && !told.contains("     disk "), "{told}");
     let expected: Vec<PathBuf> =
         std::iter::once(raw.clone()).chain(FORMATS.iter().map(|(_, ending, _)| raw.with_extension(ending))).collect();
@@ -49,7 +49,7 @@ fn another_format_is_only_converted_and_holds_the_same_disk() -> Result<()> {
     }
 
     // All of it is there: a second run does nothing; and elsewhere the same bytes come out.
-    let (again, told) = build(&image::scratch("image"))?;
+    let (again, told) = build(&image::hellos_folder())?;
     ensure!(again == made && told.matches("(unchanged)").count() == made.len(), "{told}");
     let (elsewhere, _) = build(&folder)?;
     for (one, other) in made.iter().zip(&elsewhere) {

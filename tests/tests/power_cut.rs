@@ -1,7 +1,7 @@
 //! Power cuts during the first boot. Killing QEMU would prove nothing, since the host keeps what the guest never
 //! flushed; so every write is recorded, and the disks that a cut would have left are made from the record.
 //!
-//! Takes most of an hour, so it is run by `./make.sh test-all`. What is done is remembered in `target/e2e/power-cut`
+//! Takes most of an hour, so it is run by `./make.sh test-all`. What is done is remembered in `target/e2e/power_cut`
 //! and not done again for the same image and record.
 
 use std::collections::BTreeMap;
