@@ -162,7 +162,7 @@ case "${1:-}" in
     test-all)
         run_tests test-all
         cargo test --release --locked --no-fail-fast -p firstlight -p end-to-end --test almalinux --test cht --test choice \
-            --test interrupted --test microk8s --test shared_cache --test ubuntu --test upgrade --test power_cut -- \
+            --test identity --test interrupted --test k3s --test microk8s --test shared_cache --test ubuntu --test upgrade --test power_cut -- \
             --ignored --test-threads 1 --nocapture
         ;;
     bench) install_for_building; install_for_timing; compile; exec tests/bench.sh ;;

@@ -12,6 +12,7 @@ use std::thread;
 
 use fastrand::Rng;
 use firstlight::archive::{Archive, Error, Mirrors, Opening, Trust, Wanted};
+use firstlight::artifact::Files;
 use firstlight::progress::Progress;
 use firstlight::recipe::base::Base;
 use firstlight::recipe::read_base;
@@ -47,7 +48,7 @@ static COURT: LazyLock<Court> = LazyLock::new(|| {
 });
 
 fn open(base: &Base, file: &Path, store: &Store) -> Archive {
-    let trust = Trust::read(base, file).unwrap();
+    let trust = Trust::read(base, file, &Files::of(Path::new(""), &[], store)).unwrap();
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
     Archive::open(&Opening {
         base,

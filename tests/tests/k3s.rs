@@ -3,6 +3,8 @@
 
 #[path = "k3s/agent.rs"]
 mod agent;
+#[path = "k3s/el.rs"]
+mod el;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -121,6 +123,20 @@ fn database() -> Result<u16> {
     Ok(port)
 }
 
+/// A site with all that SCOT4 asks for, and the URI of its database.
+fn site_of_scot4(folder: &Path) -> Result<(TestSite, String)> {
+    let site = TestSite::make(folder)?;
+    let path = site.folder.join("site.toml");
+    let uri = format!("postgresql+psycopg://scot4:{}@10.0.2.2:{}/scot4", SECRETS[0], database()?);
+    let more = format!(
+        "concurrent_users = 1\n{}\n[database]\nuri = \"{uri}\"\n[values]\nsuperuser_password = \"{}\"\n",
+        fs::read_to_string(&path)?,
+        SECRETS[1]
+    );
+    fs::write(&path, more)?;
+    Ok((site, uri))
+}
+
 /// The stand-in as one static program, which runs wherever the image does.
 fn compile_stand_in(to: &Path) -> Result<()> {
     let source = image::repository().join("tests/src/bin/k3s-stand-in.rs");
@@ -159,15 +175,7 @@ fn scot4s_recipe_boots_to_an_open_gate_with_a_stand_in_for_k3s() -> Result<()> {
     another_checksum_is_refused(&bench)?;
     let built = locked_once_and_built_without_its_publishers(&bench)?;
 
-    let site = TestSite::make(&image::scratch("k3s-site"))?;
-    let path = site.folder.join("site.toml");
-    let uri = format!("postgresql+psycopg://scot4:{}@10.0.2.2:{}/scot4", SECRETS[0], database()?);
-    let more = format!(
-        "concurrent_users = 1\n{}\n[database]\nuri = \"{uri}\"\n[values]\nsuperuser_password = \"{}\"\n",
-        fs::read_to_string(&path)?,
-        SECRETS[1]
-    );
-    fs::write(&path, more)?;
+    let (site, uri) = site_of_scot4(&image::scratch("k3s-site"))?;
     let mut guest = Guest::start(&Settings {
         name: "k3s-machine",
         image: &image::converted(&built, "vhd")?,

@@ -12,6 +12,7 @@ use end_to_end::image;
 use end_to_end::mirror::Mirror;
 use end_to_end::rpm_distribution::RpmDistribution;
 use firstlight::archive::{Archive, Error, Larder, Mirrors, Opening, Trust, Wanted};
+use firstlight::artifact::Files;
 use firstlight::progress::Progress;
 use firstlight::recipe::{self, base::Base};
 use firstlight::rootfs::rpm::extract;
@@ -35,8 +36,9 @@ static COURT: LazyLock<Court> = LazyLock::new(|| {
     let distribution = RpmDistribution::made().unwrap();
     let mirror = distribution.serve().unwrap();
     let file = distribution.write_base(&mirror, &folder.join("bases")).unwrap();
-    let base = recipe::read_base(&file).unwrap();
-    let (trust, store) = (Trust::read(&base, &file).unwrap(), Store::open(&folder.join("cache")).unwrap());
+    let base = recipe::read_base(&file).unwrap().for_platform("docker");
+    let store = Store::open(&folder.join("cache")).unwrap();
+    let trust = Trust::read(&base, &file, &Files::of(Path::new(""), &[], &store)).unwrap();
     let (mirrors, progress) = (Mirrors::new(&[], Path::new("/nonexistent")), Progress::silent());
     let archive = Archive::open(&Opening {
         base: &base,

@@ -17,6 +17,19 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A publisher has another certificate than the base names.
+    #[error(
+        "reading the certificate {url}: it is {found}\n  expected {expected}\n  hint: a publisher announces its new certificates; \
+         where this one did, correct `fingerprint` in the base"
+    )]
+    OtherCertificate {
+        /// Where it has it.
+        url: String,
+        /// Fingerprints of what is there.
+        found: String,
+        /// The base's.
+        expected: String,
+    },
     /// A Release is not signed as it must be.
     #[error(
         "verifying {url}: {reason}\n  expected a good signature by one of {expected}\n  hint: a proxy that changes \

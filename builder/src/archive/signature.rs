@@ -82,6 +82,11 @@ impl Keyring {
         self.certificates.iter().map(describe).collect()
     }
 
+    /// Whether it has the certificate with this fingerprint, and no other.
+    pub(super) fn is_only(&self, fingerprint: &str) -> bool {
+        self.certificates.iter().all(|cert| cert.fingerprint().to_hex() == fingerprint)
+    }
+
     /// Their fingerprints, for a person.
     pub(super) fn fingerprints(&self) -> String {
         self.certificates.iter().map(|cert| cert.fingerprint().to_hex()).collect::<Vec<_>>().join(", ")

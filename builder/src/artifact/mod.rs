@@ -3,6 +3,7 @@
 //! When locking, a file from a URL is fetched and checked against what its publisher's file of checksums and the recipe say; a
 //! build takes exactly the bytes that were locked, from the store, or from beside the recipe.
 
+mod certificates;
 mod checksums;
 mod error;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::certificates::{certificates_of, pin_certificate};
 use self::checksums::Said;
 pub use self::error::Error;
 use crate::progress::Progress;
@@ -151,32 +153,36 @@ pub fn downloads(pins: &[Pin]) -> Vec<Download> {
     pins.iter().filter(|pin| is_url(&pin.from)).map(download).collect()
 }
 
-/// Where the files of `pins` lie on this host, by their names.
-#[derive(Clone, Debug, Default)]
-pub struct Files(BTreeMap<String, PathBuf>);
+/// Where the files of pins lie on this host.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    folder: &'a Path,
+    pins: &'a [Pin],
+    store: &'a Store,
+}
 
-impl Files {
-    /// Of a recipe whose downloads are in `store`. What is missing there has no path.
+impl<'a> Files<'a> {
+    /// Those of `pins`, of which `store` has or will have the downloads, and the recipe's `folder` the others.
     #[must_use]
-    pub fn of(recipe: &Loaded, pins: &[Pin], store: &Store) -> Self {
-        let path = |pin: &Pin| match is_url(&pin.from) {
-            true => store.path(&pin.sha256),
-            false => Some(recipe.folder.join(&pin.from)),
-        };
-        Self(pins.iter().filter_map(|pin| Some((pin.name.clone(), path(pin)?))).collect())
+    pub fn of(folder: &'a Path, pins: &'a [Pin], store: &'a Store) -> Self {
+        Self { folder, pins, store }
     }
 
     /// The file `name`, which the lock pins.
     ///
     /// # Errors
-    /// It was removed from the store since it was fetched.
-    pub fn path(&self, name: &str) -> Result<&Path, Error> {
+    /// It is not in the store, or was removed from there since it was fetched.
+    pub fn path(&self, name: &str) -> Result<PathBuf, Error> {
         let gone = || Error::Io {
             path: PathBuf::from(name),
             name: "a locked file".to_owned(),
             source: std::io::ErrorKind::NotFound.into(),
         };
-        self.0.get(name).map(PathBuf::as_path).ok_or_else(gone)
+        let pin = self.pins.iter().find(|pin| pin.name == name).ok_or_else(gone)?;
+        match is_url(&pin.from) {
+            true => self.store.path(&pin.sha256).ok_or_else(gone),
+            false => Ok(self.folder.join(&pin.from)),
+        }
     }
 }
 

@@ -83,9 +83,22 @@ fn a_file_from_a_url_is_pinned_kept_and_then_there_offline() {
     assert!(from[0].is_none() && from[2].is_some_and(|from| from > 0), "resumed: {from:?}");
     let (recipe, offline) = (scene.recipe(&archive), scene.store(true));
     offline.fetch(&downloads(&pins), &Progress::silent()).unwrap();
-    let files = Files::of(&recipe, &pins, &offline);
+    let files = Files::of(&recipe.folder, &pins, &offline);
     assert_eq!(fs::read(files.path("image app:1").unwrap()).unwrap(), content());
     assert!(files.path("image other:1").is_err());
+}
+
+/// As with a lock that came from another machine.
+#[test]
+fn a_file_that_is_fetched_later_is_found_then() {
+    let scene = Scene::new();
+    let archive = format!("'{}'", scene.url());
+    let (recipe, pins) = (scene.recipe(&archive), scene.pin(&archive).unwrap());
+    let elsewhere = Store::open(&scene.folder.path().join("elsewhere")).unwrap();
+    let files = Files::of(&recipe.folder, &pins, &elsewhere);
+    assert!(files.path("image app:1").is_err());
+    elsewhere.fetch(&downloads(&pins), &Progress::silent()).unwrap();
+    assert_eq!(fs::read(files.path("image app:1").unwrap()).unwrap(), content());
 }
 
 #[test]

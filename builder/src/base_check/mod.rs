@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use self::keys::published;
 use self::wrong::Wrong;
 use crate::archive::{Archive, Error, Larder, Opening, Trust};
 use crate::lock::Workshop;

@@ -70,6 +70,13 @@ impl Wrong {
             Error::Unsatisfiable { explanation, .. } => {
                 fail(explanation.clone(), "packages that can be installed together".to_owned(), None)
             }
+            Error::OtherCertificate { url, found, expected } => fail(
+                format!("{url}: {found}"),
+                expected.clone(),
+                Some(
+                    "a publisher announces its new certificates; where this one did, correct `fingerprint`".to_owned(),
+                ),
+            ),
             Error::Keyring { reason } => fail(reason.clone(), "OpenPGP certificates, ASCII-armored".to_owned(), None),
             Error::Malformed { url, reason } => {
                 fail(format!("{url}: {reason}"), "a signed file as it must be".to_owned(), None)

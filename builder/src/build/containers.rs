@@ -96,7 +96,7 @@ pub struct Kitchen<'a> {
     /// Where the packages lie.
     pub larder: &'a Larder<'a>,
     /// Where the archives lie.
-    pub files: &'a Files,
+    pub files: Files<'a>,
     /// A folder for unfinished trees and layers.
     pub folder: &'a Path,
     /// Where finished images are kept.
@@ -204,7 +204,7 @@ impl Kitchen<'_> {
 
     fn of_archive(&self, image: &ContainerImage) -> Result<Prepared, Error> {
         let name = image.name.clone();
-        let archive = self.files.path(&of_image(&name))?.to_owned();
+        let archive = self.files.path(&of_image(&name))?;
         let contents =
             container::inspect(&archive).map_err(|source| Error::Container { name: name.clone(), source })?;
         if !contents.names.contains(&name) {

@@ -71,7 +71,6 @@ struct Job {
     /// Files of the overlays that are laid last.
     late: Vec<LateFile>,
     checks: Vec<u8>,
-    trust: Trust,
     /// A digest over all but the late files, from which every identifier on the disk follows.
     skeleton: String,
     /// A digest over all of it.
@@ -114,7 +113,6 @@ impl Job {
         let loaded = recipe::load(&request.recipe, request.base.as_deref())?;
         let checks = checks::read()?;
         let overlays = overlays::load(&loaded)?;
-        let trust = Trust::read(&loaded.base, &loaded.base_path)?;
         let lock = obtain_lock(request, &loaded, workshop)?;
         // Where SELinux labels files, each is there when that is done.
         let (overlays, late) = if is_labelled(&lock) { (overlays, Vec::new()) } else { overlay::split(overlays) };
@@ -122,7 +120,7 @@ impl Job {
         let identity = late.iter().fold(Fingerprint::new("firstlight image 2").field("skeleton", &skeleton), with_file);
         let out = request.out.join(format!("{}.raw", loaded.stem()));
         let (identity, work) = (identity.finish(), request.work.clone());
-        Ok(Self { loaded, lock, overlays, late, checks, trust, skeleton, identity, out, work })
+        Ok(Self { loaded, lock, overlays, late, checks, skeleton, identity, out, work })
     }
 
     fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
@@ -137,9 +135,10 @@ impl Job {
             store.fetch(&downloads, progress).map_err(|error| self.gone(error))?.tell(progress);
             Ok(())
         };
-        let tools = || self.tools(workshop);
-        let larder = self.larder(workshop);
-        let files = &Files::of(loaded, &lock.artifacts, store);
+        let files = Files::of(&loaded.folder, &lock.artifacts, store);
+        let trust = &self.trust(files, workshop)?;
+        let tools = || self.tools(trust, workshop);
+        let larder = Larder { base: &loaded.base, trust, store };
         let ingredients =
             root::Ingredients { loaded, lock, overlays, larder, files, checks, fetch: &fetch, tools: &tools };
         let (identity, work) = (self.skeleton.as_str(), self.work.as_deref());
@@ -167,15 +166,22 @@ impl Job {
         Ok(Built { disk, root_archive, released: self.lock.released })
     }
 
-    fn tools(&self, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {
-        let Workshop { cache, progress, .. } = *workshop;
-        let packages = &self.lock.tools;
-        let larder = self.larder(workshop);
-        Ok(tools::root(packages, &self.downloads(packages, workshop), &larder, &Stages::open(cache)?, progress)?)
+    /// Whom the base's sources are believed. What a publisher has is fetched before anything that it signed.
+    fn trust(&self, files: Files<'_>, workshop: &Workshop<'_>) -> anyhow::Result<Trust> {
+        let Workshop { store, progress, .. } = *workshop;
+        let base = &self.loaded.base;
+        let published = artifact::certificates_of(base, &self.lock.artifacts);
+        if !published.is_empty() {
+            store.fetch(&artifact::downloads(&published), progress).map_err(|error| self.gone(error))?;
+        }
+        Ok(Trust::read(base, &self.loaded.base_path, &files)?)
     }
 
-    fn larder<'a>(&'a self, workshop: &Workshop<'a>) -> Larder<'a> {
-        Larder { base: &self.loaded.base, trust: &self.trust, store: workshop.store }
+    fn tools(&self, trust: &Trust, workshop: &Workshop<'_>) -> anyhow::Result<PathBuf> {
+        let Workshop { cache, progress, store, .. } = *workshop;
+        let packages = &self.lock.tools;
+        let larder = Larder { base: &self.loaded.base, trust, store };
+        Ok(tools::root(packages, &self.downloads(packages, workshop), &larder, &Stages::open(cache)?, progress)?)
     }
 
     fn downloads(&self, packages: &[Package], workshop: &Workshop<'_>) -> Vec<store::Download> {

@@ -22,6 +22,7 @@ use crate::platform::microk8s;
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::recipe::base::Family;
+use crate::recipe::keyring::Keyring;
 use crate::recipe::platform::Platform;
 use crate::rootfs::archive;
 use crate::rootfs::finalise;
@@ -43,7 +44,7 @@ pub struct Ingredients<'a> {
     /// Where the packages lie.
     pub larder: Larder<'a>,
     /// Where the files lie that go in whole.
-    pub files: &'a Files,
+    pub files: Files<'a>,
     /// The static program for the image.
     pub checks: &'a [u8],
     /// Sees to it that all of these are in the store.
@@ -118,7 +119,7 @@ pub fn make<'scope>(
         (lay_packages(scope, ingredients, work.path(), cache, progress), joined(images))
     });
     let (packages, images) = (packages?, images?);
-    third_parties(ingredients.loaded, &folder)?;
+    third_parties(ingredients, &folder)?;
     let platform = lay_platform(ingredients, &folder, &images).context("laying out the platform")?;
     put(&folder, CHECKS, checks, 0o755)?;
     let description = serde_json::to_vec_pretty(&describe(ingredients, platform))?;
@@ -141,10 +142,10 @@ fn lay_platform(
             let given = loaded.recipe.platform.given();
             Ok(docker::add(root, images, &projects.collect::<Vec<_>>(), &given)?)
         }
-        Platform::K3s(k3s) => Ok(k3s::Layout { root, k3s, folder: &loaded.folder, files, images }.add()?),
+        Platform::K3s(k3s) => Ok(k3s::Layout { root, k3s, folder: &loaded.folder, files: *files, images }.add()?),
         Platform::Microk8s(microk8s) => {
             let locked = lock.snaps.as_ref().context("the lock has no snaps")?;
-            Ok(microk8s::add(root, microk8s, &locked.seed(loaded, microk8s, files)?, images)?)
+            Ok(microk8s::add(root, microk8s, &locked.seed(loaded, microk8s, *files)?, images)?)
         }
     }
 }
@@ -220,8 +221,13 @@ fn install(
 }
 
 /// Has the machine know the sources of third parties.
-fn third_parties(loaded: &Loaded, folder: &Path) -> anyhow::Result<()> {
+fn third_parties(ingredients: &Ingredients<'_>, folder: &Path) -> anyhow::Result<()> {
+    let Ingredients { loaded, files, .. } = ingredients;
     for (name, source, keyring) in loaded.third_parties() {
+        let keyring = match keyring {
+            Keyring::Beside(name) => loaded.beside_base(&name),
+            Keyring::Published(published) => files.path(&published.name())?,
+        };
         let certificates = fs::read(&keyring).with_context(|| format!("reading {}", keyring.display()))?;
         sources::write(folder, loaded.base.family, name, source, &certificates)?;
     }
@@ -239,7 +245,7 @@ fn prepare_images(
     let folder = work.join("containers");
     fs::create_dir(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let (released, stages) = (lock.system.released, Stages::open(cache)?);
-    let kitchen = Kitchen { loaded, released, larder, files, folder: &folder, stages: &stages, progress };
+    let kitchen = Kitchen { loaded, released, larder, files: *files, folder: &folder, stages: &stages, progress };
     // Docker runs the probe when it is accepted; the others are asked for their nodes.
     let probe = matches!(loaded.recipe.platform, Platform::Docker(_)).then_some(*checks);
     Ok(kitchen.prepare(probe, &lock.images)?)

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{BadInput, Common};
 use crate::archive::{Mirrors, Trust};
+use crate::artifact::Files;
 use crate::base_check::{self, Subject};
 use crate::lock::Workshop;
 use crate::progress::Progress;
@@ -46,15 +47,18 @@ impl Base {
         let Action::Check { base, mirror, json } = &self.action;
         let path = find(base)?;
         let read = recipe::read_base(&path)?;
-        let trust = Trust::read(&read, &path).map_err(|error| BadInput(error.to_string()))?;
         let cache = common.cache()?;
         userns::enter()?;
         let context = || format!("trying {}", path.display());
         let store = Store::with_network(&cache, Network::default()).with_context(context)?;
         let (mirrors, progress) = (Mirrors::new(mirror, Path::new("/etc/apt")), Progress::new());
         let workshop = Workshop { mirrors: &mirrors, store: &store, cache: &cache, progress: &progress };
+        let (read, published, lines) = base_check::published(read, &workshop, Timestamp::now());
+        let files = Files::of(Path::new(""), &published, &store);
+        let trust = Trust::read(&read, &path, &files).map_err(|error| BadInput(error.to_string()))?;
         let subject = Subject { base: &read, trust: &trust, workshop: &workshop, now: Timestamp::now() };
-        let outcome = base_check::run(&subject).with_context(context)?;
+        let mut outcome = base_check::run(&subject).with_context(context)?;
+        outcome.lines.splice(..0, lines);
         match json {
             true => println!("{}", serde_json::to_string_pretty(&outcome)?),
             false => print!("{outcome}"),

@@ -269,7 +269,7 @@ impl File {
 
     /// Whether the lock pins exactly the artifacts of the recipe.
     fn pins(&self, recipe: &Loaded) -> std::result::Result<(), String> {
-        let recipe = &recipe.recipe;
+        let (recipe, base) = (&recipe.recipe, &recipe.base);
         let named = recipe.artifacts();
         let stored: Vec<String> = recipe.platform.stored_snaps().map(of_snap).collect();
         for named in &named {
@@ -284,7 +284,14 @@ impl File {
         {
             return Err(format!("it has no artifact `{name}`"));
         }
-        match self.artifact.len().cmp(&(named.len() + stored.len())) {
+        let certificates = base.published();
+        for published in &certificates {
+            let fits = |pin: &Pin| pin.name == published.name() && pin.from == published.from;
+            if !self.artifact.iter().any(|pin| fits(pin) && store::is_digest(&pin.sha256)) {
+                return Err(format!("it has no `{}`", published.name()));
+            }
+        }
+        match self.artifact.len().cmp(&(named.len() + stored.len() + certificates.len())) {
             std::cmp::Ordering::Greater => Err("it has artifacts that the recipe does not name".to_owned()),
             _ => Ok(()),
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::error::Result;
+use crate::recipe::keyring::Keyring;
 use crate::recipe::platform::Platform;
 use crate::recipe::{Fingerprint, Loaded};
 
@@ -46,9 +47,13 @@ pub fn of(recipe: &Loaded) -> Result<Inputs> {
     let mut inputs: Inputs =
         values.into_iter().map(|(name, value)| (name, new().json("value", &value).finish())).collect();
     inputs.insert("base.keyring".to_owned(), new().file("keyring", &recipe.keyring())?.finish());
-    for (index, keyring) in recipe.keyrings() {
-        let name = format!("base.sources.{}.keyring", base.sources[index].archive);
-        inputs.insert(name, new().file("keyring", &keyring)?.finish());
+    for source in &base.sources {
+        let digest = match &source.keyring {
+            None => continue,
+            Some(Keyring::Beside(name)) => new().file("keyring", &recipe.beside_base(name))?,
+            Some(Keyring::Published(published)) => new().json("published", published),
+        };
+        inputs.insert(format!("base.sources.{}.keyring", source.archive), digest.finish());
     }
     if let Platform::Microk8s(microk8s) = &own.platform {
         for (at, path) in microk8s.files() {

@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::file::Index;
 use super::{Lock, inputs};
 use crate::archive::{self, Archive, Larder, Mirrors, Opening, Trust, Wanted};
-use crate::artifact;
+use crate::artifact::{self, Files};
 use crate::progress::Progress;
 use crate::recipe::Loaded;
 use crate::snap;
@@ -42,7 +42,10 @@ pub fn make(recipe: &Loaded, workshop: &Workshop<'_>, now: Timestamp) -> Result<
     let locking = snap::Locking { recipe, pins: &artifacts, store, progress, now };
     let (snaps, pins) = locking.lock()?.unzip();
     artifacts.extend(pins.into_iter().flatten());
-    let trust = Trust::read(&recipe.base, &recipe.base_path)?;
+    for published in recipe.base.published() {
+        artifacts.push(artifact::pin_certificate(published, store, progress)?);
+    }
+    let trust = Trust::read(&recipe.base, &recipe.base_path, &Files::of(&recipe.folder, &artifacts, store))?;
     let archive = Archive::open(&Opening { base: &recipe.base, trust: &trust, mirrors, store, progress, now })?;
     for stale in archive::stale(&archive, &recipe.base, now) {
         progress.warn(stale);

@@ -8,6 +8,7 @@ use firmware_checks::cpu_level::CpuLevel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::keyring::Keyring;
 use super::schema::Target;
 
 /// One release of one distribution.
@@ -124,9 +125,10 @@ pub struct Source {
     /// `$basearch` stands for the architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirrorlist: Option<String>,
-    /// OpenPGP certificates that may sign this source, in a file beside the base, where they are not the base's own.
+    /// The OpenPGP certificates that may sign this source, where they are not the base's own: a file beside the base, or a URL and
+    /// the fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keyring: Option<String>,
+    pub keyring: Option<Keyring>,
     /// Platforms that alone need it; where there are none, every image does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `recipe` | the recipe as JSON, with its keys in the order of the types: comments and layout don't count, nor which other bases it has |
 //! | `base` | the base as JSON, without what gets into no image: snapshots, vaults, keyrings, ages; its mirrors become the machine's own |
-//! | `certificates` | of each source that the machine gets as a file of its own: the keyring |
+//! | `certificates` | of each source that the machine gets as a file of its own: the keyring, or the fingerprint of one that is fetched |
 //! | `compose` | for each project: its name and its tree |
 //! | `platform` | for each file beside the recipe that only the platform names (manifests, values of charts): its name and its content |
 //! | `image` | for each container image: its name, and the SHA-256 of its archive or the tree of its files |
@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::Loaded;
+use super::keyring::Keyring;
 
 /// A digest over named fields that grows field by field.
 #[derive(Clone, Debug)]
@@ -149,7 +150,11 @@ impl Loaded {
         }
         let mut print = Fingerprint::new("firstlight recipe 1").json("recipe", &recipe).json("base", &base);
         for (_, _, certificates) in self.third_parties() {
-            print = print.file("certificates", &certificates)?;
+            print = match certificates {
+                Keyring::Beside(name) => print.file("certificates", &self.beside_base(&name))?,
+                // Its bytes are in the lock.
+                Keyring::Published(published) => print.field("certificates", published.name()),
+            };
         }
         for (name, folder) in self.projects() {
             print = print.field("compose", name).tree("compose", &folder)?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::base::{Base, Source};
+use super::keyring::Keyring;
 use super::rules;
 use super::schema::{ContainerImage, Recipe, Target};
 use super::share::Share;
@@ -131,7 +132,8 @@ pub fn read_base(path: &Path) -> Result<Base, Error> {
         let own = std::iter::once((root.key("keyring"), &base.keyring));
         let sources = base.sources.iter().enumerate();
         let others = sources.filter_map(|(index, source)| {
-            Some((root.key("sources").item(index).key("keyring"), source.keyring.as_ref()?))
+            let Keyring::Beside(name) = source.keyring.as_ref()? else { return None };
+            Some((root.key("sources").item(index).key("keyring"), name))
         });
         for (key, name) in own.chain(others) {
             let keyring = beside(path, name);
@@ -169,20 +171,20 @@ impl Loaded {
     /// The base's keyring: OpenPGP certificates, ASCII-armored.
     #[must_use]
     pub fn keyring(&self) -> PathBuf {
-        beside(&self.base_path, &self.base.keyring)
+        self.beside_base(&self.base.keyring)
     }
 
-    /// The keyrings of the base's sources that have one of their own, each with the source's number.
-    pub fn keyrings(&self) -> impl Iterator<Item = (usize, PathBuf)> {
-        let sources = self.base.sources.iter().enumerate();
-        sources.filter_map(|(index, source)| Some((index, beside(&self.base_path, source.keyring.as_ref()?))))
+    /// The file of a keyring that lies beside the base, such as `name`.
+    #[must_use]
+    pub fn beside_base(&self, name: &str) -> PathBuf {
+        beside(&self.base_path, name)
     }
 
     /// The sources that the machine gets as files of its own: each one's name, itself, and its keyring.
-    pub fn third_parties(&self) -> impl Iterator<Item = (&String, &Source, PathBuf)> {
+    pub fn third_parties(&self) -> impl Iterator<Item = (&String, &Source, Keyring)> {
         self.base.sources.iter().filter_map(|source| {
-            let keyring = source.keyring.as_ref().unwrap_or(&self.base.keyring);
-            Some((source.installed_as.as_ref()?, source, beside(&self.base_path, keyring)))
+            let own = || Keyring::Beside(self.base.keyring.clone());
+            Some((source.installed_as.as_ref()?, source, source.keyring.clone().unwrap_or_else(own)))
         })
     }
 

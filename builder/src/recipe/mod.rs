@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod base;
 pub mod identity;
+pub mod keyring;
 mod load;
 pub mod platform;
 pub mod rules;

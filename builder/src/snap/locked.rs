@@ -79,8 +79,8 @@ impl Locking<'_> {
         }
         judged.add(believed)?;
         let all: Vec<Pin> = self.pins.iter().chain(&pins).cloned().collect();
-        let files = Files::of(self.recipe, &all, self.store);
-        let seed = Seed::judge(&snaps(platform, &files)?, &judged, architecture(self.recipe))?;
+        let files = Files::of(&self.recipe.folder, &all, self.store);
+        let seed = Seed::judge(&snaps(platform, files)?, &judged, architecture(self.recipe))?;
         Ok(Some((Locked::of(&seed), pins)))
     }
 
@@ -136,7 +136,7 @@ impl Locked {
     ///
     /// # Errors
     /// A file or an assertion is not what the lock says, or they do not fit together.
-    pub fn seed(&self, recipe: &Loaded, platform: &Microk8s, files: &Files) -> Result<Seed> {
+    pub fn seed(&self, recipe: &Loaded, platform: &Microk8s, files: Files<'_>) -> Result<Seed> {
         let mut judged = Judged::new(&roots(recipe, platform)?, None)?;
         judged.add(Assertion::stream(&self.assertions, "the lock's assertions")?)?;
         let seed = Seed::judge(&snaps(platform, files)?, &judged, architecture(recipe))?;
@@ -155,9 +155,9 @@ impl Locked {
     }
 }
 
-fn snaps(platform: &Microk8s, files: &Files) -> Result<Vec<Snap>> {
+fn snaps(platform: &Microk8s, files: Files<'_>) -> Result<Vec<Snap>> {
     let snap = |one: &SeededSnap| {
-        let path = files.path(&of_snap(&one.name))?.to_owned();
+        let path = files.path(&of_snap(&one.name))?;
         Ok(Snap { name: one.name.clone(), channel: one.channel.clone(), path })
     };
     platform.snaps.iter().map(snap).collect()

@@ -103,8 +103,9 @@ fn channels_are_resolved_once_and_seeded_without_a_network() {
     assert!(sent("/v2/snaps/info/", "snap-device-series: 16"), "{asked:?}");
     assert!(sent("/v2/assertions/", "accept: application/x.ubuntu.assertion"), "{asked:?}");
     let Platform::Microk8s(platform) = &recipe.recipe.platform else { unreachable!() };
-    let files = Files::of(&recipe, &pins, &scene.store(true));
-    let seed = locked.seed(&recipe, platform, &files).unwrap();
+    let store = scene.store(true);
+    let files = Files::of(&recipe.folder, &pins, &store);
+    let seed = locked.seed(&recipe, platform, files).unwrap();
     assert_eq!(Locked::of(&seed), locked);
     assert_eq!(scene.mirror.requests().len(), asked.len(), "nothing more is asked");
 }
@@ -136,8 +137,9 @@ fn a_lock_and_its_files_are_judged_again_when_they_are_seeded() {
     let recipe = scene.plain();
     let (locked, pins) = scene.lock(&recipe).unwrap();
     let Platform::Microk8s(platform) = &recipe.recipe.platform else { unreachable!() };
-    let files = Files::of(&recipe, &pins, &scene.store(true));
-    let told = |locked: &Locked| locked.seed(&recipe, platform, &files).unwrap_err().to_string();
+    let store = scene.store(true);
+    let files = Files::of(&recipe.folder, &pins, &store);
+    let told = |locked: &Locked| locked.seed(&recipe, platform, files).unwrap_err().to_string();
     let mut other = locked.clone();
     other.snap[2].revision = 4;
     assert!(

@@ -25,7 +25,7 @@ const SEEN: &str = "/var/lib/rancher/k3s/stand-in";
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
 
 /// Options of `k3s server` that the test's recipe and site may set; an agent knows those of the second list alone.
-const SERVER: [&str; 9] = [
+const SERVER: [&str; 10] = [
     "cluster-cidr",
     "service-cidr",
     "disable",
@@ -35,8 +35,9 @@ const SERVER: [&str; 9] = [
     "server",
     "token-file",
     "prefer-bundled-bin",
+    "selinux",
 ];
-const AGENT: [&str; 3] = ["server", "token-file", "prefer-bundled-bin"];
+const AGENT: [&str; 4] = ["server", "token-file", "prefer-bundled-bin", "selinux"];
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().collect();

@@ -88,10 +88,12 @@ pub enum Repository {
     Epel,
     /// Docker's own, by a third vendor.
     Docker,
+    /// Rancher's own, by a fourth.
+    Rancher,
 }
 
 impl Repository {
-    pub const ALL: [Self; 5] = [Self::BaseOS, Self::AppStream, Self::Extras, Self::Epel, Self::Docker];
+    pub const ALL: [Self; 6] = [Self::BaseOS, Self::AppStream, Self::Extras, Self::Epel, Self::Docker, Self::Rancher];
 
     /// Its folder below the server's, the one that holds `repodata/`.
     #[must_use]
@@ -102,6 +104,7 @@ impl Repository {
             Self::Extras => "almalinux/9/extras/x86_64/os",
             Self::Epel => "epel/9/Everything/x86_64",
             Self::Docker => "linux/centos/9/x86_64/stable",
+            Self::Rancher => "k3s/stable/common/centos/9/noarch",
         }
     }
 
@@ -111,6 +114,7 @@ impl Repository {
         match self {
             Self::Epel => "EPEL",
             Self::Docker => "Docker",
+            Self::Rancher => "Rancher",
             _ => "AlmaLinux",
         }
     }

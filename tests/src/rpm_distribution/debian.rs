@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use firstlight::archive::{Archive, Mirrors, Opening, Trust};
+use firstlight::artifact::Files;
 use firstlight::progress::Progress;
 use firstlight::recipe;
 use firstlight::store::Store;
@@ -34,8 +35,8 @@ pub fn fetch(catalogue: &Catalogue) -> Result<BTreeMap<String, Debian>> {
     let mut base_read = recipe::read_base(&base)?;
     // Those of Docker and the like are other parties', whom nobody asked here.
     base_read.sources.retain(|source| source.platforms.is_empty());
-    let trust = Trust::read(&base_read, &base)?;
     let (store, progress) = (Store::open(&image::cache())?, Progress::silent());
+    let trust = Trust::read(&base_read, &base, &Files::of(Path::new(""), &[], &store))?;
     let mirrors = Mirrors::new(&[], Path::new("/etc/apt"));
     let archive = Archive::open(&Opening {
         base: &base_read,

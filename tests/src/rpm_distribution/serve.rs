@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use firstlight::archive::Keyring;
+use jiff::Timestamp;
 
 use super::RpmDistribution;
 use crate::image;
@@ -13,12 +15,21 @@ use crate::mirror::Mirror;
 const BASE: &str = "almalinux-9.toml";
 
 /// Real servers, in the words of the shipped base; below each lies what lies below the test's own.
-const SERVERS: [&str; 3] =
-    ["https://repo.almalinux.org", "https://dl.fedoraproject.org/pub", "https://download.docker.com"];
+const SERVERS: [&str; 4] = [
+    "https://repo.almalinux.org",
+    "https://dl.fedoraproject.org/pub",
+    "https://download.docker.com",
+    "https://rpm.rancher.io",
+];
 
 /// Files of certificates in the shipped base, and whose packages they are for.
 const KEYRINGS: [(&str, &str); 3] =
     [("keys/almalinux-9.asc", "AlmaLinux"), ("keys/epel-9.asc", "EPEL"), ("keys/docker-rpm.asc", "Docker")];
+
+/// The file of the certificate that is fetched, below the test's server.
+const RANCHERS: &str = "RPM-GPG-KEY-Rancher-9";
+/// Where Rancher has its own, and its fingerprint.
+const PUBLISHED: [&str; 2] = ["rpm.rancher.io/public.key", "C8CFF216455126E9B9C918BE925EA29AE257814A"];
 
 impl RpmDistribution {
     /// Serves it on the loopback address.
@@ -46,6 +57,8 @@ impl RpmDistribution {
             Ok(())
         };
         replace("https://vault.almalinux.org", &format!("{}/vault", mirror.url()))?;
+        replace(PUBLISHED[0], &format!("rpm.rancher.io/{RANCHERS}"))?;
+        replace(PUBLISHED[1], &self.ranchers_fingerprint()?)?;
         for server in SERVERS {
             replace(server, &mirror.url())?;
         }
@@ -61,5 +74,11 @@ impl RpmDistribution {
         let path = into.join(BASE);
         fs::write(&path, text)?;
         Ok(path)
+    }
+
+    fn ranchers_fingerprint(&self) -> Result<String> {
+        let keyring = Keyring::parse(&fs::read_to_string(self.key("Rancher"))?)?;
+        let one = keyring.certificates(Timestamp::now()).into_iter().next();
+        Ok(one.context("no certificate")?.fingerprint)
     }
 }

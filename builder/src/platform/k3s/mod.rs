@@ -65,7 +65,7 @@ pub struct Layout<'a> {
     /// The recipe's folder.
     pub folder: &'a Path,
     /// Where the artifacts lie.
-    pub files: &'a Files,
+    pub files: Files<'a>,
     /// The recipe's container images.
     pub images: &'a [Prepared],
 }
@@ -109,12 +109,12 @@ impl Layout<'_> {
     }
 
     fn programs(&self) -> Result<(), Error> {
-        self.copy(self.files.path(PROGRAM)?, "/usr/local/bin/k3s", 0o755)?;
+        self.copy(&self.files.path(PROGRAM)?, "/usr/local/bin/k3s", 0o755)?;
         for client in CLIENTS {
             self.link(&format!("/usr/local/bin/{client}"), Path::new("k3s"))?;
         }
         if self.k3s.helm.is_some() {
-            let program = helm(self.files.path(HELM)?)?;
+            let program = helm(&self.files.path(HELM)?)?;
             self.put("/usr/local/bin/helm", &program, 0o755)?;
         }
         Ok(())
@@ -126,10 +126,11 @@ impl Layout<'_> {
             .images
             .iter()
             .map(|image| Ok((format!("{}.tar", image.name.replace(['/', ':'], "_")), image.archive.clone())));
-        let named =
-            self.k3s.archives.iter().map(|artifact| {
-                Ok((artifact.file_name().into_owned(), self.files.path(&archive(artifact))?.to_owned()))
-            });
+        let named = self
+            .k3s
+            .archives
+            .iter()
+            .map(|artifact| Ok((artifact.file_name().into_owned(), self.files.path(&archive(artifact))?)));
         named.chain(own).collect()
     }
 
@@ -145,7 +146,7 @@ impl Layout<'_> {
             let values = one.values.as_ref().map(|path| self.folder.join(path));
             let values = values.map(|path| fs::read_to_string(&path).map_err(at(&path))).transpose()?;
             let packed = self.files.path(&one.artifact())?;
-            let packed = fs::read(packed).map_err(at(packed))?;
+            let packed = fs::read(&packed).map_err(at(&packed))?;
             all.push((format!("chart-{}.yaml", one.name), chart::manifest(one, &packed, values.as_deref())?.into()));
         }
         Ok(all)

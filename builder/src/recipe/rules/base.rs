@@ -3,6 +3,7 @@
 use super::recipe::{BASE_OVERLAY, names};
 use super::{LABEL, is_label, packages, repeated};
 use crate::recipe::base::{Base, Family, SNAPSHOT_TIME, Source};
+use crate::recipe::keyring::{Keyring, Published};
 use crate::recipe::schema::Target;
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::{Problem, listed};
@@ -122,6 +123,9 @@ fn sources(at: &KeyPath, family: Family, sources: &[Source]) -> Vec<Problem> {
         for (index, mirror) in source.mirrors.iter().enumerate() {
             found.extend(mirror_url(at.key("mirrors").item(index), source, mirror));
         }
+        if let Some(Keyring::Published(published)) = &source.keyring {
+            found.extend(published_keyring(&at.key("keyring"), source, published));
+        }
         found.extend(source.snapshot.as_ref().and_then(|url| snapshot_url(at.key("snapshot"), source, url)));
     }
     found
@@ -139,6 +143,22 @@ fn mirror_url(at: KeyPath, source: &Source, mirror: &str) -> Option<Problem> {
     (!ends).then(|| {
         let problem = Problem::value(at, what("does not end with the archive's name"));
         problem.label(format!("expected `…/{}`", source.archive))
+    })
+}
+
+/// A certificate that can be fetched, and be told from any other.
+fn published_keyring(at: &KeyPath, source: &Source, published: &Published) -> Option<Problem> {
+    let Published { from, fingerprint } = published;
+    if !is_url(from) {
+        let what = format!("source `{}`: `{from}` is not the URL of a certificate", source.archive);
+        return Some(Problem::value(at.key("from"), what).label("expected `http://…` or `https://…`"));
+    }
+    let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
+    let good = [40, 64].contains(&fingerprint.len()) && fingerprint.as_bytes().iter().all(is_digit);
+    let what = format!("source `{}`: `{fingerprint}` is not the fingerprint of a certificate", source.archive);
+    (!good).then(|| {
+        Problem::value(at.key("fingerprint"), what)
+            .label("expected 40 or 64 upper-case hexadecimal digits, without spaces")
     })
 }
 

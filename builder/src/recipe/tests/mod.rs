@@ -109,6 +109,21 @@ const MISTAKES: &[Mistake] = &[
     Mistake(B, "architecture = \"amd64\"", "architecture = \"arm64\"\ncpu_level = \"x86-64-v2\""),
     Mistake(B, "architecture = \"amd64\"", "architecture = \"amd64\"\ncpu_level = \"x86-64-2\""),
     Mistake(B, "components = [\"main\"]", "components = [\"main\"]\nkeyring = \"debian-13.asc\""),
+    Mistake(
+        B,
+        "components = [\"main\"]",
+        "components = [\"main\"]\ninstalled_as = \"x\"\nkeyring = { from = \"x.asc\", fingerprint = \"\" }",
+    ),
+    Mistake(
+        B,
+        "components = [\"main\"]",
+        "components = [\"main\"]\ninstalled_as = \"x\"\nkeyring = { from = \"https://a.example/key\", fingerprint = \"c8cff\" }",
+    ),
+    Mistake(
+        B,
+        "components = [\"main\"]",
+        "components = [\"main\"]\ninstalled_as = \"x\"\nkeyring = { from = \"https://a.example/key\" }",
+    ),
     Mistake(B, "components = [\"main\"]", "components = [\"main\"]\ninstalled_as = \"debian\""),
     Mistake(B, "components = [\"main\"]", "components = [\"main\"]\ninstalled_as = \"../x\""),
     // The same thing twice.
