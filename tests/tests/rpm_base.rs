@@ -75,11 +75,13 @@ fn a_base_of_rpms_is_tried_and_what_is_wrong_with_it_is_told() -> Result<()> {
         "kernel.metal",
         "kernel.cloud",
         "platforms.docker",
+        "platforms.k3s",
         "vault of BaseOS/x86_64/os",
         "vault of extras/x86_64/os",
         "vault of Everything/x86_64",
         "package of epel/9",
         "package of linux/centos/9",
+        "package of k3s/stable/common/centos/9",
         "boot.shim",
         "boot.mok_manager",
         "boot.grub",
@@ -90,6 +92,7 @@ fn a_base_of_rpms_is_tried_and_what_is_wrong_with_it_is_told() -> Result<()> {
     }
     what_is_wrong_in_the_base(&bench)?;
     what_is_wrong_with_signatures(&bench)?;
+    what_is_wrong_with_a_published_certificate(&bench)?;
 
     // A server that is not there is no fault of the base's.
     let server = bench.mirror.url();
@@ -126,6 +129,28 @@ fn what_is_wrong_in_the_base(bench: &Bench) -> Result<()> {
         ("AppStream/x86_64/os", "AppStreams/x86_64/os"),
         &[("suite AppStreams/x86_64/os", &["404", "AppStreams/x86_64/os/repodata/repomd.xml"])],
     )
+}
+
+/// Its source is not tried, nor the platform that needs it; all others are.
+fn what_is_wrong_with_a_published_certificate(bench: &Bench) -> Result<()> {
+    let server = bench.mirror.url();
+    let other = Key::make("A new one <new@firstlight.invalid>")?;
+    other.export(&bench.folder.join("new.asc"))?;
+    let elsewhere = Mirror::serve(&bench.folder)?;
+    for (place, state, status, words) in [
+        (format!("{}/new.asc", elsewhere.url()), "fail", 1, "correct `fingerprint`"),
+        ("http://localhost.invalid/key".to_owned(), "unknown", 2, "localhost.invalid"),
+    ] {
+        let (output, lines) = bench.check(|text| text.replace(&format!("{server}/RPM-GPG-KEY-Rancher-9"), &place))?;
+        ensure!(output.status.code() == Some(status), "{}", image::text(&output));
+        let odd: Vec<&Value> = lines.iter().filter(|line| line["state"] != "ok").collect();
+        ensure!(odd.len() == 1 && odd[0]["state"] == state && odd[0].to_string().contains(words), "{odd:#?}");
+        ensure!(odd[0]["what"].as_str().is_some_and(|what| what.starts_with("certificate ")), "{odd:#?}");
+        for (what, is_tried) in [("platforms.docker", true), ("platforms.k3s", false), ("suite noarch", false)] {
+            ensure!(lines.iter().any(|line| line["what"] == what) == is_tried, "{what}: {lines:#?}");
+        }
+    }
+    Ok(())
 }
 
 /// The cache has the tools root and the packages from before: what another certificate signed is not believed for that.
