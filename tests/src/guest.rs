@@ -18,6 +18,10 @@ const LOGIN: Duration = Duration::from_secs(120);
 /// What a kernel says that found no working timer.
 const EMULATOR_PANIC: &str = "IO-APIC + timer doesn't work";
 
+/// For its shell: everything that SELinux has denied since the machine was switched on.
+pub const DENIED_BY_SELINUX: &str =
+    "sudo journalctl --boot --no-pager --output cat | grep -E 'avc: +denied|SELINUX_ERR' | sort --unique || true";
+
 /// How a machine under test differs from the usual one.
 pub struct Settings<'a> {
     /// Names its folder below `target/e2e`.

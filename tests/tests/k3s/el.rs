@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use end_to_end::guest::{Guest, Settings};
+use end_to_end::guest::{DENIED_BY_SELINUX, Guest, Settings};
 use end_to_end::rpm_distribution::RpmDistribution;
 use end_to_end::{image, ntp};
 use firmware_checks::report::Gate;
@@ -13,8 +13,6 @@ use firmware_checks::report::Gate;
 use super::{BOOT, Bench, site_of_scot4};
 
 const BASE: [&str; 2] = ["--base", "almalinux-9"];
-/// Everything that SELinux has denied since the machine was switched on.
-const DENIED: &str = "sudo journalctl --boot --no-pager --output cat | grep -E 'avc: +denied|SELINUX_ERR' || true";
 
 #[test]
 #[ignore = "takes six minutes and more, of an hour for all; run by `./make.sh test-all`"]
@@ -58,7 +56,7 @@ fn on_el_k3s_runs_under_the_policy_of_its_vendor() -> Result<()> {
             "1\nk3s-selinux-1.6-1.el9.noarch",
         ),
         ("grep ^gpgkey /etc/yum.repos.d/rancher-k3s.repo", "gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-rancher-k3s"),
-        (DENIED, ""),
+        (DENIED_BY_SELINUX, ""),
         ("systemctl --failed --no-legend --plain", ""),
     ] {
         let found = guest.shell(command)?;
