@@ -50,18 +50,21 @@
         pname = "firstlight";
         cargoBuildFlags = [ "--package" "firstlight" ];
         postInstall = ''
-          mkdir -p $out/share/firstlight $out/libexec/firstlight
+          mkdir -p $out/share/firstlight
           cp -r overlays recipes $out/share/firstlight/
-          install -m 0755 ${firmware-checks}/bin/firmware-checks $out/libexec/firstlight/firmware-checks
+          install -D -m 0755 -t $out/libexec/firstlight/x86_64-unknown-linux-gnu ${firmware-checks}/bin/firmware-checks
         '';
       });
 
-      # NAME-BASE for each recipe and each base that it supports.
+      # NAME-BASE for each recipe and each base that it supports and whose programs this system runs by itself.
       images = lib.listToAttrs (lib.concatMap imagesOf recipes);
       recipes = lib.filter (lib.hasSuffix ".toml") (builtins.attrNames (builtins.readDir ./recipes));
       imagesOf = file:
         let recipe = builtins.fromTOML (builtins.readFile (./recipes + "/${file}"));
-        in map (base: lib.nameValuePair "${recipe.name}-${base}" (image file recipe base)) recipe.bases;
+        in map (base: lib.nameValuePair "${recipe.name}-${base}" (image file recipe base)) (lib.filter isNative recipe.bases);
+      isNative = base:
+        let base' = builtins.fromTOML (builtins.readFile (./recipes/bases + "/${base}.toml"));
+        in builtins.elem base'.architecture [ "amd64" "x86_64" ];
 
       # Nothing pins its packages, so the archive must be asked: an impure derivation, whose result Nix never takes for
       # that of another day. Needs the features `impure-derivations`, `ca-derivations`, `auto-allocate-uids` and `cgroups`;

@@ -6,12 +6,13 @@
 #   ./make.sh boot       builds it, makes a site with a certificate for trying out, and boots it in QEMU
 #   ./make.sh test       runs every test that fits into an hour on 2 cores
 #   ./make.sh test-all   runs the long ones too: resumable, results in tests/results/
+#   ./make.sh checks A   compiles what goes into images of another architecture, such as aarch64 (bases named …-arm64)
 #   ./make.sh bench      times builds side by side with mmdebstrap and mkosi, as root; about 45 minutes
 set -euo pipefail
 cd "$(dirname "$0")"
 self=$PWD/make.sh
 
-target=x86_64-unknown-linux-gnu
+host=$(uname -m)
 export FIRSTLIGHT_CACHE="${FIRSTLIGHT_CACHE:-$PWD/target/cache}"
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -38,11 +39,18 @@ apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --
 add_backports() {
     local codename uri
     codename=$(. /etc/os-release; echo "$VERSION_CODENAME")
-    uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' | awk -v r="$codename" '$2 == r { print $1; exit }')
+    uri=$(debian_mirror)
     [ -n "$uri" ] || return 1
     printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\nSigned-By: %s\n' "$uri" "$codename" \
         /usr/share/keyrings/debian-archive-keyring.gpg | as_root tee /etc/apt/sources.list.d/firstlight-backports.sources >/dev/null
     as_root apt-get -q update
+}
+
+# The mirror that this Debian machine's own release comes from.
+debian_mirror() {
+    local codename
+    codename=$(. /etc/os-release; echo "$VERSION_CODENAME")
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' | awk -v r="$codename" '$2 == r && !seen { print $1; seen = 1 }'
 }
 
 # need COMMAND... for hosts without apt: all that is missing, at once.
@@ -77,7 +85,7 @@ install_for_booting() {
 install_for_testing() {
     if command -v apt-get >/dev/null; then
         apt_install uidmap mmdebstrap dosfstools e2fsprogs gdisk gnupg nftables iproute2 openssh-client openssl curl gpgv \
-            dpkg-dev passwd util-linux cpio faketime zstd nix-bin python3-virt-firmware createrepo-c dnf rpm
+            dpkg-dev passwd util-linux cpio faketime zstd nix-bin python3-virt-firmware createrepo-c dnf rpm "$(emulator)"
     fi
     # The tests play an ordinary user who may build; a fresh machine may have none.
     if ! grep -q : /etc/subuid 2>/dev/null; then
@@ -85,6 +93,15 @@ install_for_testing() {
         grep -q : /etc/subuid || usermod --add-subuids 100000-165535 --add-subgids 100000-165535 firstlight-test
     fi
     need mmdebstrap cpio setpriv useradd fsck.vfat fsck.ext4 sgdisk nft ip ssh openssl curl gpgv newuidmap nix-instantiate createrepo_c dnf rpmbuild
+}
+
+# The package that runs programs of other architectures: its name before and after Debian 13.
+emulator() { if apt-cache show qemu-user-static >/dev/null 2>&1; then echo qemu-user-static; else echo qemu-user; fi; }
+
+# What images of 64-bit ARM are built and booted with on another machine.
+install_for_arm() {
+    if command -v apt-get >/dev/null; then apt_install qemu-system-arm qemu-efi-aarch64 qemu-utils "$(emulator)"; fi
+    need qemu-system-aarch64
 }
 
 # Everything else that the timed builds need is in a root of their own.
@@ -109,9 +126,62 @@ compile_for_tests() {
     compile_for_image
 }
 
-compile_for_image() {
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static' \
-        cargo build --release --locked -p firmware-checks --bin firmware-checks --target "$target"
+compile_for_image() { static_checks "$host-unknown-linux-gnu"; }
+
+# static_checks TARGET [OPTION...]
+static_checks() {
+    local target=$1; shift
+    env "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_RUSTFLAGS=-C target-feature=+crt-static" \
+        cargo build --release --locked -p firmware-checks --bin firmware-checks --target "$target" "$@"
+}
+
+# checks ARCHITECTURE: the same for an image that this host can't run, by rustup's library for it or, where there is none to be
+# had, by Debian's own compiler in a root of its own.
+checks() {
+    local target=$1-unknown-linux-gnu linker=$1-linux-gnu-gcc
+    [ "$1" != "$host" ] || { compile_for_image; return; }
+    if rustup target add "$target" 2>/dev/null; then
+        if command -v apt-get >/dev/null; then apt_install "gcc-${1/_/-}-linux-gnu" "libc6-dev-$(debian_name "$1")-cross"; fi
+        need "$linker"
+        export "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER=$linker"
+        static_checks "$target"
+    else
+        checks_by_debian "$1"
+    fi
+}
+
+debian_name() { case $1 in x86_64) echo amd64 ;; aarch64) echo arm64 ;; *) echo "$1" ;; esac; }
+
+# In target/cross: a root of Debian's testing, whose compiler is new enough, and what it compiles. A mirror that is behind the
+# archive, so that its Release is over, still has a good compiler.
+checks_by_debian() {
+    local cross=$PWD/target/cross root=$PWD/target/cross/root foreign native
+    foreign=$(debian_name "$1") native=$(debian_name "$host")
+    say "no library of Rust's for $1 here: compiling by Debian's compiler"
+    apt_install mmdebstrap
+    mkdir -p "$cross/target"
+    if [ ! -e "$cross/made" ]; then
+        as_root rm -rf "$root"
+        as_root mmdebstrap --variant=apt --architectures="$native,$foreign" --aptopt='Acquire::Check-Valid-Until "false"' \
+            --include="rustc,cargo,gcc,libc6-dev,gcc-${1/_/-}-linux-gnu,libc6-dev-$foreign-cross,libstd-rust-dev:$foreign" \
+            testing "$root" "$(debian_mirror)"
+        touch "$cross/made"
+    fi
+    cargo fetch --locked
+    as_root env cross="$cross" source="$PWD" home="${CARGO_HOME:-$HOME/.cargo}" architecture="$1" unshare --mount bash -euc '
+        cd "$cross/root"
+        mkdir -p source cargo target
+        mount --bind "$source" source; mount --bind "$home" cargo; mount --bind "$cross/target" target
+        mount -t proc proc proc; mount --bind /dev dev
+        chroot . env -i PATH=/usr/bin:/bin HOME=/root CARGO_HOME=/cargo CARGO_TARGET_DIR=/target /source/make.sh checks-inside "$architecture"'
+    install -D -m 0755 "$cross/target/$1-unknown-linux-gnu/release/firmware-checks" "target/$1-unknown-linux-gnu/release/firmware-checks"
+}
+
+# What checks_by_debian does in its root.
+checks_inside() {
+    local target=$1-unknown-linux-gnu
+    export "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER=$1-linux-gnu-gcc"
+    static_checks "$target" --offline
 }
 
 image() {
@@ -161,10 +231,14 @@ case "${1:-}" in
     test) run_tests test ;;
     test-all)
         run_tests test-all
-        cargo test --release --locked --no-fail-fast -p firstlight -p end-to-end --test almalinux --test cht --test choice \
+        install_for_arm
+        checks aarch64
+        cargo test --release --locked --no-fail-fast -p firstlight -p end-to-end --test almalinux --test arm64 --test cht --test choice \
             --test identity --test interrupted --test k3s --test microk8s --test shared_cache --test ubuntu --test upgrade --test power_cut -- \
             --ignored --test-threads 1 --nocapture
         ;;
+    checks) install_for_building; checks "${2:?of which architecture?}" ;;
+    checks-inside) checks_inside "$2" ;;
     bench) install_for_building; install_for_timing; compile; exec tests/bench.sh ;;
     *) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; exit 1 ;;
 esac

@@ -28,6 +28,7 @@ pub mod site;
 pub mod snap;
 pub mod sparse;
 pub mod stage;
+pub mod static_program;
 pub mod store;
 pub mod tools;
 

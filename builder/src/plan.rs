@@ -107,7 +107,7 @@ pub fn plan(recipe: &Loaded, lock: &Lock, store: &Store) -> Result<Plan, Error> 
         name: recipe.recipe.name.clone(),
         version: recipe.recipe.version.clone(),
         base: recipe.base.name.clone(),
-        architecture: recipe.base.architecture.clone(),
+        architecture: recipe.base.architecture.to_string(),
         downloads: downloads(solutions(), &lock.artifacts, |sha256| store.path(sha256).is_some()),
         artifacts: lock.artifacts.clone(),
         root,
@@ -145,7 +145,7 @@ fn sizes(recipe: &Loaded, lock: &Lock) -> Result<(Vec<Image>, Root, Layout), Err
 }
 
 fn disk(recipe: &Loaded, content: Content) -> Result<Layout, Error> {
-    Layout::new(&recipe.recipe.disk, content).map_err(|error| match error {
+    Layout::new(&recipe.recipe.disk, content, recipe.base.boot.bios_modules.is_some()).map_err(|error| match error {
         layout::Error::RootTooSmall { found, required, default } => {
             let at = KeyPath::root().key("disk").key("root");
             let problem = Problem::value(at, format!("the root partition is smaller than its content: {found}"))
@@ -353,7 +353,7 @@ mod tests {
             root: Root { packages: 2, installed_bytes: 5_000_000, image_bytes: 1_000_000, artifact_bytes: 0 },
             images: vec![Image { name: "a/b:1".into(), packages: 2, bytes: 1_000_000 }],
             artifacts: vec![pin],
-            disk: Layout::new(&disk, Content::default()).unwrap(),
+            disk: Layout::new(&disk, Content::default(), true).unwrap(),
             requirements,
         };
         let told = "\

@@ -9,7 +9,7 @@ use crate::recipe::base::Family;
 use crate::rootfs::item::Owners;
 use crate::rootfs::tree::Tree;
 use crate::rootfs::{deb, rpm};
-use crate::sandbox;
+use crate::sandbox::{self, emulation};
 use crate::stage::{self, Key, Stages};
 use crate::store::{self, Download};
 
@@ -31,13 +31,16 @@ pub enum Error {
     /// The folders on which the sandbox mounts can't be made.
     #[error("making the tools root: making the folders to mount on")]
     MountPoints(#[source] io::Error),
+    /// This host can't run its programs.
+    #[error("making the tools root")]
+    Emulation(#[from] emulation::Error),
     /// It can't be kept.
     #[error("making the tools root")]
     Stage(#[from] stage::Error),
 }
 
 /// A folder with the files of `packages`, which are to be had by `downloads`: made once, then taken from the cache. No script
-/// of theirs is run. Nothing may change it.
+/// of theirs is run. Nothing may change it. This host then runs its programs, whatever architecture they are for.
 ///
 /// # Errors
 /// [`Error`].
@@ -48,6 +51,7 @@ pub fn root(
     stages: &Stages,
     progress: &Progress,
 ) -> Result<PathBuf, Error> {
+    emulation::ready(larder.base.architecture.architecture())?;
     let digests: Vec<&str> = packages.iter().map(|package| package.sha256.as_str()).collect();
     let key = Key::new("tools").input("packages", digests).about(format!("{} packages", packages.len()));
     let key = key.perhaps("certificates", larder.judged_by());

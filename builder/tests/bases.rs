@@ -31,6 +31,9 @@ const BASES: &[(&str, &[&str])] = &[
     ("debian-14", DEBIAN_13),
     ("ubuntu-22.04", UBUNTU),
     ("ubuntu-24.04", UBUNTU),
+    ("debian-13-arm64", DEBIAN_13),
+    ("ubuntu-22.04-arm64", UBUNTU),
+    ("ubuntu-24.04-arm64", UBUNTU),
     ("almalinux-9", ALMALINUX_9),
     ("rocky-9", ROCKY_9),
 ];
@@ -75,6 +78,37 @@ fn rocky_is_almalinux_by_other_names() {
     assert_eq!((renamed(&alma.packages), renamed(&alma.tools)), (rocky.packages, rocky.tools));
     assert_eq!((alma.kernel, alma.platforms, alma.overlays), (rocky.kernel, rocky.platforms, rocky.overlays));
     assert_eq!((alma.ext4, alma.cpu_level, alma.os.version_id), (rocky.ext4, rocky.cpu_level, rocky.os.version_id));
+}
+
+/// So that what is proved of a release on PCs holds on 64-bit ARM, too, but for what boots there.
+#[test]
+fn arm_differs_from_pcs_in_what_boots_alone() {
+    let read = |name: &str| recipe::read_base(&folder().join(name)).unwrap_or_else(|error| panic!("{error}"));
+    for name in ["debian-13", "ubuntu-22.04", "ubuntu-24.04"] {
+        let (pc, arm) = (read(&format!("{name}.toml")), read(&format!("{name}-arm64.toml")));
+        let of_pc = |package: &str| package.contains("grub") || package.contains("microcode");
+        let others = |packages: &[String]| {
+            packages.iter().filter(|name| !of_pc(name)).map(|name| name.replace("amd64", "arm64")).collect::<Vec<_>>()
+        };
+        assert_eq!((others(&pc.packages), others(&pc.tools)), (others(&arm.packages), others(&arm.tools)), "{name}");
+        for (target, packages) in &pc.kernel {
+            assert_eq!(others(packages), others(&arm.kernel[target]), "{name}");
+        }
+        let suites = |base: &Base| {
+            base.sources.iter().map(|one| (one.suites.clone(), one.components.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(suites(&pc), suites(&arm), "{name}");
+        let paths = [pc.boot.shim, pc.boot.mok_manager, pc.boot.grub];
+        let paths = paths.map(|path| path.replace("x86_64-efi", "arm64-efi").replace("x64.efi", "aa64.efi"));
+        assert_eq!(paths, [arm.boot.shim, arm.boot.mok_manager, arm.boot.grub], "{name}");
+        assert!(pc.boot.bios_modules.is_some() && arm.boot.bios_modules.is_none(), "{name}");
+        assert_eq!(
+            (pc.platforms, pc.overlays, pc.ext4, pc.os),
+            (arm.platforms, arm.overlays, arm.ext4, arm.os),
+            "{name}"
+        );
+        assert!(arm.packages.iter().chain(arm.kernel.values().flatten()).all(|one| !one.contains("amd64")), "{name}");
+    }
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use firmware_checks::architecture::Architecture;
 use firstlight::rootfs::deb::extract::extract_all;
 use firstlight::rootfs::item::Owners;
-use firstlight::sandbox::{self, Sandbox, userns};
+use firstlight::sandbox::{self, Sandbox, emulation, userns};
 
 /// The word that makes this program the one under test.
 const INSIDE: &str = "--inside";
@@ -68,6 +69,12 @@ fn inside(root: &Path) {
     assert!(answer.unwrap_err().to_string().contains("Read-only"), "the host's kernel can be set");
     assert_eq!(fs::metadata(root.join("file")).unwrap().uid(), 7);
     assert_eq!(sandbox.run(&["uname", "-n"]).unwrap(), b"localhost\n");
+    // Programs of another architecture are run, and only this namespace knows of it.
+    let other = Architecture::ALL.into_iter().find(|one| *one != Architecture::HERE).unwrap();
+    let known = || fs::read_dir("/proc/sys/fs/binfmt_misc").map(|all| all.flatten().count()).unwrap_or_default();
+    let before = known();
+    emulation::ready(other).unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
+    assert_eq!(known(), before);
     // Threads may come after entering.
     extract_all(&[], root, Owners::Root).unwrap();
     fs::remove_file(root.join("file")).unwrap();

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod appliance;
+pub mod architecture;
 pub mod boot_loader;
 pub mod check;
 pub mod checks;

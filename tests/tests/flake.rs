@@ -86,7 +86,10 @@ fn every_output_evaluates() {
             "formatter" => assert!(found["x86_64-linux"].as_str().is_some_and(|path| path.ends_with(".drv"))),
             "packages" => assert_eq!(names(&found), ["default", "firmware-checks", "firstlight"]),
             "checks" => assert_eq!(names(&found), ["format", "package", "recipes"]),
-            "images" => assert!(names(&found).contains(&"hello-debian-13"), "{found}"),
+            "images" => {
+                assert!(names(&found).contains(&"hello-debian-13"), "{found}");
+                assert!(!names(&found).iter().any(|name| name.ends_with("-arm64")), "{found}");
+            }
             _ => assert!(!names(&found).is_empty()),
         }
     }

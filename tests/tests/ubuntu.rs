@@ -11,6 +11,7 @@ use end_to_end::guest::{Guest, Settings, verdict};
 use end_to_end::site::TestSite;
 use end_to_end::ubuntu_archive::{Servers, UbuntuArchive};
 use end_to_end::{drivers, image, judge, ntp, ubuntu_archive};
+use firmware_checks::architecture::Architecture;
 use firmware_checks::report::Gate;
 use firstlight::{lock, recipe};
 use serde_json::Value;
@@ -27,7 +28,7 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str, version: &str) -> Result<Self> {
-        let archive = UbuntuArchive::made()?;
+        let archive = UbuntuArchive::made(Architecture::X86_64)?;
         let servers = archive.serve()?;
         let folder = image::scratch(name);
         fs::create_dir_all(&folder)?;

@@ -13,18 +13,19 @@ const LIMIT: u64 = 64 << 20;
 /// How many letters a package's name must share with a path for the package to be looked into.
 const SHARED: usize = 4;
 const OS_RELEASE: &str = "/usr/lib/os-release";
-/// GRUB's modules are a folder; this one of them is needed on every disk.
+/// GRUB's modules for BIOS are a folder; this one of them is needed on every disk.
 const BIOS_MODULE: &str = "boot.img";
 
 /// A line for each file.
 pub(super) fn lines(subject: &Subject<'_>, archive: &Archive, system: &Solution, stages: &Stages) -> Vec<Line> {
     let boot = &subject.base.boot;
-    let wanted = [
+    let mut wanted = vec![
         ("boot.shim", boot.shim.clone()),
         ("boot.mok_manager", boot.mok_manager.clone()),
         ("boot.grub", boot.grub.clone()),
-        ("boot.bios_modules", format!("{}/{BIOS_MODULE}", boot.bios_modules.trim_end_matches('/'))),
     ];
+    let module = |folder: &String| ("boot.bios_modules", format!("{}/{BIOS_MODULE}", folder.trim_end_matches('/')));
+    wanted.extend(boot.bios_modules.as_ref().map(module));
     let packages = candidates(subject, system, &wanted);
     let names = packages.iter().map(|package| package.name.as_str()).collect::<Vec<_>>().join(", ");
     let (downloads, workshop) = (archive.downloads(&packages), subject.workshop);

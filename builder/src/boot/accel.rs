@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use firmware_checks::architecture::Architecture;
+
 /// How long a guest's kernel may say nothing under KVM before it is taken to hang. On real KVM the first line is
 /// there within 10 s of power-on, firmware and boot menu included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
@@ -21,10 +23,10 @@ pub enum Accel {
 }
 
 impl Accel {
-    /// What to try first.
-    pub(super) fn first(self) -> Self {
+    /// What to try first, for a machine of `architecture`.
+    pub(super) fn first(self, architecture: Architecture) -> Self {
         match self {
-            Self::Auto if can_open(Path::new("/dev/kvm")) => Self::Kvm,
+            Self::Auto if architecture == Architecture::HERE && can_open(Path::new("/dev/kvm")) => Self::Kvm,
             Self::Auto => Self::Tcg,
             chosen => chosen,
         }
@@ -35,11 +37,16 @@ impl Accel {
         self == Self::Kvm && asked == Self::Auto
     }
 
-    /// QEMU's arguments for a processor of the model `cpu`.
-    pub(super) fn arguments(self, cpu: Option<&str>) -> [&str; 4] {
+    /// QEMU's arguments for a processor of `architecture` and the model `cpu`.
+    pub(super) fn arguments(self, architecture: Architecture, cpu: Option<&str>) -> [&str; 4] {
+        // Signatures of pointers as ARM defines them take most of the emulation's time; any algorithm will do.
+        let most = match architecture {
+            Architecture::X86_64 => "max",
+            Architecture::Aarch64 => "max,pauth-impdef=on",
+        };
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", cpu.unwrap_or("host")],
-            Self::Auto | Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", cpu.unwrap_or("max")],
+            Self::Auto | Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", cpu.unwrap_or(most)],
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use firmware_checks::architecture::Architecture;
+
 use super::Error;
 
 /// How the machine starts.
@@ -16,7 +18,7 @@ pub enum Firmware {
     Bios,
 }
 
-/// Pairs of code and variables: Debian and Ubuntu, Fedora and its siblings, Arch, and a Nix profile.
+/// Pairs of code and variables, for 64-bit PCs: Debian and Ubuntu, Fedora and its siblings, Arch, and a Nix profile.
 const UEFI: &[(&str, &str)] = &[
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -32,17 +34,48 @@ const SECURE: &[(&str, &str)] = &[
     ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
 ];
 
+/// Pairs for 64-bit ARM.
+const ARM_UEFI: &[(&str, &str)] = &[
+    ("/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+    ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+    ("/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"),
+    ("/usr/share/edk2/aarch64/QEMU_CODE.fd", "/usr/share/edk2/aarch64/QEMU_VARS.fd"),
+];
+
+/// The same, with Microsoft's keys enrolled.
+const ARM_SECURE: &[(&str, &str)] = &[
+    ("/usr/share/AAVMF/AAVMF_CODE.secboot.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"),
+    ("/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"),
+];
+
 impl Firmware {
-    /// QEMU's arguments; the variables are copied to `folder`, since the machine writes to them.
-    pub(super) fn arguments(self, variables: Option<&Path>, folder: &Path) -> Result<Vec<String>, Error> {
-        let (machine, pairs) = match self {
-            Self::Bios => return Ok(vec!["-machine".into(), "q35".into()]),
-            Self::Uefi => ("q35", UEFI),
-            Self::Secure => ("q35,smm=on", SECURE),
+    /// QEMU's arguments for a machine of `architecture`; the variables are copied to `folder`, since the machine writes to them.
+    pub(super) fn arguments(
+        self,
+        architecture: Architecture,
+        variables: Option<&Path>,
+        folder: &Path,
+    ) -> Result<Vec<String>, Error> {
+        let (machine, pairs) = match (architecture, self) {
+            (Architecture::X86_64, Self::Bios) => return Ok(vec!["-machine".into(), "q35".into()]),
+            (Architecture::X86_64, Self::Uefi) => ("q35", UEFI),
+            (Architecture::X86_64, Self::Secure) => ("q35,smm=on", SECURE),
+            (Architecture::Aarch64, Self::Bios) => {
+                let what = "--firmware bios: the image is for 64-bit ARM, and no such machine starts by a PC's BIOS";
+                return Err(Error::Input(what.into()));
+            }
+            (Architecture::Aarch64, Self::Uefi) => ("virt,gic-version=max", ARM_UEFI),
+            (Architecture::Aarch64, Self::Secure) => ("virt,gic-version=max", ARM_SECURE),
         };
         let (code, own_variables) = find(pairs).ok_or_else(|| Error::Missing {
             what: format!("no UEFI firmware for QEMU was found (looked for {} and others)", pairs[0].0),
-            hint: "install the package `ovmf` (Debian, Ubuntu) or `edk2-ovmf` (Fedora)".into(),
+            hint: match architecture {
+                Architecture::X86_64 => "install the package `ovmf` (Debian, Ubuntu) or `edk2-ovmf` (Fedora)",
+                Architecture::Aarch64 => {
+                    "install the package `qemu-efi-aarch64` (Debian, Ubuntu) or `edk2-aarch64` (Fedora)"
+                }
+            }
+            .into(),
         })?;
         let template = variables.map_or(own_variables, Path::to_path_buf);
         let copy = folder.join("variables.fd");
@@ -51,7 +84,8 @@ impl Firmware {
                 .map_err(Error::io(format!("copying the UEFI variables {}", template.display())))?;
         }
         let mut arguments = vec!["-machine".into(), machine.into()];
-        if self == Self::Secure {
+        // Where the processor has a mode that guards them (SMM), only the firmware may write the variables.
+        if self == Self::Secure && architecture == Architecture::X86_64 {
             arguments.extend(["-global".into(), "driver=cfi.pflash01,property=secure,value=on".into()]);
         }
         arguments.extend([

@@ -7,11 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, channel};
 
+use firmware_checks::architecture::Architecture;
 use firmware_checks::site;
 use firmware_checks::units::{Size, Unit};
 use jiff::Timestamp;
 
-use super::{Accel, Error, Options, channel as report_channel};
+use super::{Accel, Error, Options, architecture, channel as report_channel};
 use crate::image::Kind;
 use firmware_checks::fat;
 
@@ -63,6 +64,25 @@ impl FromStr for ExtraDisk {
     }
 }
 
+/// The image on a disk of its own, ready to be started.
+pub(super) struct SystemDisk {
+    overlay: PathBuf,
+    /// What the image is for.
+    pub(super) architecture: Architecture,
+}
+
+impl SystemDisk {
+    /// Makes the disk in `folder`, or takes the one that was kept: a copy-on-write overlay of the wanted size.
+    pub(super) fn new(options: &Options, folder: &Path) -> Result<Self, Error> {
+        let overlay = options.state.clone().unwrap_or_else(|| folder.join("disk.qcow2"));
+        if options.state.is_none() || !overlay.exists() {
+            make_overlay(options, &overlay)?;
+        }
+        let architecture = architecture::of(&overlay, folder)?;
+        Ok(Self { overlay, architecture })
+    }
+}
+
 /// A running machine; it ends with this value.
 pub(super) struct Virtual {
     child: Child,
@@ -72,22 +92,25 @@ pub(super) struct Virtual {
 }
 
 impl Virtual {
-    /// Starts the machine; its disks and sockets lie in `folder`.
-    pub(super) fn start(options: &Options, accel: Accel, folder: &Path) -> Result<Self, Error> {
+    /// Starts the machine with the disk `system`; its other disks and sockets lie in `folder`.
+    pub(super) fn start(options: &Options, accel: Accel, system: &SystemDisk, folder: &Path) -> Result<Self, Error> {
         let report_socket = folder.join("report.sock");
-        let mut command = Command::new("qemu-system-x86_64");
+        let architecture = system.architecture;
+        let program = format!("qemu-system-{}", architecture.name());
+        let mut command = Command::new(&program);
         command
-            .args(accel.arguments(options.cpu.as_deref()))
-            .args(options.firmware.arguments(options.variables.as_deref(), folder)?)
+            .args(accel.arguments(architecture, options.cpu.as_deref()))
+            .args(options.firmware.arguments(architecture, options.variables.as_deref(), folder)?)
             .args(["-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-smp", &options.cpus.to_string()])
             .args(["-m", &format!("{}M", options.memory.bytes() >> 20)])
-            .args(["-rtc", "base=utc", "-vga", "std"])
+            .args(["-rtc", "base=utc"])
+            .args(screen(architecture))
             .args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"])
             .args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=report,path={},server=on,wait=off", report_socket.display())])
             .args(["-device", &format!("virtserialport,chardev=report,name={}", report_channel::NAME)])
-            .args(disks(options, folder)?)
+            .args(disks(options, system, folder)?)
             .args(["-netdev", &network(&options.forwards), "-device", "virtio-net-pci,netdev=net"])
             .stdin(Stdio::inherit())
             .stdout(Stdio::piped())
@@ -95,11 +118,18 @@ impl Virtual {
         end_with_parent(&mut command);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::Missing {
-                what: "`qemu-system-x86_64` was not found on this host".into(),
-                hint: "install the package `qemu-system-x86` (Debian, Ubuntu) or `qemu-system-x86-core` (Fedora)"
-                    .into(),
+                what: format!("`{program}` was not found on this host"),
+                hint: match architecture {
+                    Architecture::X86_64 => {
+                        "install the package `qemu-system-x86` (Debian, Ubuntu) or `qemu-system-x86-core` (Fedora)"
+                    }
+                    Architecture::Aarch64 => {
+                        "install the package `qemu-system-arm` (Debian, Ubuntu) or `qemu-system-aarch64-core` (Fedora)"
+                    }
+                }
+                .into(),
             },
-            _ => Error::Io { doing: "starting qemu-system-x86_64".into(), source: error },
+            _ => Error::Io { doing: format!("starting {program}"), source: error },
         })?;
         let console = child.stdout.take();
         let stderr = child.stderr.take().map(|mut pipe| {
@@ -161,15 +191,19 @@ impl Drop for Virtual {
     }
 }
 
-/// The image on a copy-on-write overlay of the wanted size, further disks, and the stick with the site.
-fn disks(options: &Options, folder: &Path) -> Result<Vec<String>, Error> {
-    let overlay = options.state.clone().unwrap_or_else(|| folder.join("disk.qcow2"));
-    if options.state.is_none() || !overlay.exists() {
-        make_overlay(options, &overlay)?;
+/// A screen: what every PC has, and what there is without one's ports.
+fn screen(architecture: Architecture) -> [&'static str; 2] {
+    match architecture {
+        Architecture::X86_64 => ["-vga", "std"],
+        Architecture::Aarch64 => ["-device", "virtio-gpu-pci"],
     }
+}
+
+/// The system's disk, further disks, and the stick with the site.
+fn disks(options: &Options, system: &SystemDisk, folder: &Path) -> Result<Vec<String>, Error> {
     let mut arguments = match &options.log_writes {
-        Some(log) => recorded_drive("system", &overlay, log)?,
-        None => drive("system", "qcow2", &overlay),
+        Some(log) => recorded_drive("system", &system.overlay, log)?,
+        None => drive("system", "qcow2", &system.overlay),
     };
     arguments.extend(["-device".into(), "virtio-blk-pci,drive=system,serial=firstlight-system,bootindex=1".into()]);
     for (number, disk) in options.extra_disks.iter().enumerate() {

@@ -2,6 +2,7 @@
 //! the readiness report that the appliance sends through a virtio channel.
 
 mod accel;
+mod architecture;
 mod channel;
 mod console;
 mod firmware;
@@ -27,7 +28,7 @@ pub use verdict::Outcome;
 
 use channel::Channel;
 use console::Console;
-use machine::Virtual;
+use machine::{SystemDisk, Virtual};
 
 /// How often the machine is listened to.
 const POLL: Duration = Duration::from_millis(50);
@@ -119,12 +120,14 @@ impl Error {
 pub fn run(options: &Options) -> Result<Outcome, Error> {
     let interrupted = interruption().map_err(Error::io("watching for signals"))?;
     let folder = Temporary::new_in(&std::env::temp_dir())?;
-    let mut accel = options.accel.first();
+    let mut system = SystemDisk::new(options, folder.path())?;
+    let mut accel = options.accel.first(system.architecture);
     loop {
-        let mut trial = Trial::start(options, accel, folder.path(), &interrupted)?;
+        let mut trial = Trial::start(options, accel, &system, folder.path(), &interrupted)?;
         let Some(outcome) = trial.watch(accel.is_doubtful(options.accel))? else {
             eprintln!("firstlight: nothing boots under KVM on this host; starting again under TCG (slower)");
             accel = Accel::Tcg;
+            system = SystemDisk::new(options, folder.path())?;
             continue;
         };
         if options.keep && !matches!(outcome, Outcome::CouldNotTell(_)) {
@@ -146,8 +149,14 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn start(options: &'a Options, accel: Accel, folder: &Path, interrupted: &'a AtomicBool) -> Result<Self, Error> {
-        let mut machine = Virtual::start(options, accel, folder)?;
+    fn start(
+        options: &'a Options,
+        accel: Accel,
+        system: &SystemDisk,
+        folder: &Path,
+        interrupted: &'a AtomicBool,
+    ) -> Result<Self, Error> {
+        let mut machine = Virtual::start(options, accel, system, folder)?;
         let console = Console::of(&mut machine);
         let channel = Channel::at(machine.report_socket());
         Ok(Self { options, machine, console, channel, started: Instant::now(), interrupted })

@@ -167,7 +167,7 @@ impl Kitchen<'_> {
         make: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<Prepared, Error> {
         let key = Key::new("container").input("name", name).input("content", content.finish());
-        let key = key.input("entrypoint", entrypoint).input("architecture", &self.loaded.base.architecture);
+        let key = key.input("entrypoint", entrypoint).input("architecture", self.loaded.base.architecture.as_str());
         let key = key.input("released", self.released).about(format!("the container image {name}"));
         let folder = self.stages.folder(&key, self.progress, make)?;
         let id = fs::read_to_string(folder.join(ID)).map_err(failed(name, "reading its id"))?;
@@ -219,12 +219,7 @@ impl Kitchen<'_> {
         let wrong = |source| Error::Container { name: name.to_owned(), source };
         let base = file_name(name);
         let layer = Layer::pack(tree, &self.folder.join(format!("{base}.layer")), self.released).map_err(wrong)?;
-        // As Go calls it, and Debian too (OCI image specification, GOARCH).
-        let architecture = match self.loaded.base.architecture.as_str() {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
+        let architecture = self.loaded.base.architecture.architecture().of_debian();
         let config = Config { name, architecture, entrypoint, created: self.released };
         let id = container::write(&config, &layer, &into.join(ARCHIVE)).map_err(wrong)?;
         fs::write(into.join(ID), id).map_err(failed(name, "writing its id"))?;

@@ -30,6 +30,7 @@ use crate::plan;
 use crate::progress;
 use crate::recipe::{self, Fingerprint, Loaded};
 use crate::rootfs::overlay::{self, LateFile, Overlay};
+use crate::sandbox::emulation;
 use crate::stage::Stages;
 use crate::store;
 use crate::tools;
@@ -111,7 +112,7 @@ pub fn run(request: &Request, workshop: &Workshop<'_>) -> anyhow::Result<Built> 
 impl Job {
     fn new(request: &Request, workshop: &Workshop<'_>) -> anyhow::Result<Self> {
         let loaded = recipe::load(&request.recipe, request.base.as_deref())?;
-        let checks = checks::read()?;
+        let checks = checks::read(loaded.base.architecture.architecture())?;
         let overlays = overlays::load(&loaded)?;
         let lock = obtain_lock(request, &loaded, workshop)?;
         // Where SELinux labels files, each is there when that is done.
@@ -126,6 +127,7 @@ impl Job {
     fn build(&self, workshop: &Workshop<'_>) -> anyhow::Result<Built> {
         let Self { loaded, lock, overlays, checks, .. } = self;
         let Workshop { store, progress, .. } = *workshop;
+        emulation::ready(loaded.base.architecture.architecture())?;
         // What can't fit is refused before anything is installed.
         plan::fits(loaded, lock)?;
         let packages: Vec<Package> = lock.tools.iter().cloned().chain(lock.packages()).collect();

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use firmware_checks::boot_loader::bios::{CODE, Installed, SECTOR, Unknown, command};
+pub(super) use firmware_checks::boot_loader::bios::CODE;
+use firmware_checks::boot_loader::bios::{Installed, SECTOR, Unknown, command};
 use firmware_checks::boot_loader::{BootLoader, EARLY};
 
 use super::layout::Partition;
@@ -45,7 +46,7 @@ pub struct Grub {
 }
 
 impl Grub {
-    /// Makes GRUB of the modules in `root`, by the program of `tools`, for a BIOS boot partition at `partition`. It runs `early`,
+    /// Makes GRUB of the modules in the folder `modules` of `root`, by the program of `tools`, for a BIOS boot partition at `partition`. It runs `early`,
     /// which is also at [`EARLY`] in `root`, and then the configuration at `$prefix/grub.cfg`.
     ///
     /// # Errors
@@ -54,13 +55,14 @@ impl Grub {
         tools: &Path,
         root: &Path,
         boot: &BootLoader,
+        modules: &str,
         partition: &Partition,
         early: &str,
     ) -> Result<Self, Error> {
-        let (modules, config) = (format!("{TARGET}{}", boot.bios_modules), format!("{TARGET}{EARLY}"));
-        let core = Sandbox::of_tools(tools).bind_ro(root, TARGET).run(&command(boot, &modules, &config))?;
-        let path = &boot.bios_modules;
-        let wrong = |source| Error::Modules { path: path.clone(), source };
+        let (inside, config) = (format!("{TARGET}{modules}"), format!("{TARGET}{EARLY}"));
+        let core = Sandbox::of_tools(tools).bind_ro(root, TARGET).run(&command(boot, &inside, &config))?;
+        let path = modules;
+        let wrong = |source| Error::Modules { path: path.to_owned(), source };
         let tree = Tree::open(root).map_err(wrong)?;
         let names = tree.list(Path::new(path)).map_err(wrong)?;
         let names = names.into_iter().filter_map(|name| name.into_string().ok());

@@ -30,11 +30,19 @@ pub struct Kernel<'a> {
     pub parameters: &'a str,
     /// Whether the archive that judges the processor comes behind each initramfs ([`level::ARCHIVE`]).
     pub has_level: bool,
+    /// Whether GRUB has a driver for the machine's serial port, as for a PC's; else its console there is the firmware's.
+    pub has_serial: bool,
 }
+
+const SERIAL: &str = "if serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1; then
+  terminal_input console serial
+  terminal_output console serial
+fi
+";
 
 /// The menu of a machine named `title`.
 ///
-/// The serial port is used beside the screen where there is one: `serial` answers false, and does not wait, where there is none.
+/// A serial port that GRUB has a driver for is used beside the screen where there is one: `serial` answers false, and does not wait, where there is none.
 #[must_use]
 pub fn menu(title: &str, root: Uuid, kernel: &Kernel<'_>) -> String {
     let parameters = kernel.parameters;
@@ -42,6 +50,7 @@ pub fn menu(title: &str, root: Uuid, kernel: &Kernel<'_>) -> String {
         true => (format!(" rdinit={PROGRAM}"), format!(" ($root){}", level::ARCHIVE)),
         false => (String::new(), String::new()),
     };
+    let serial = if kernel.has_serial { SERIAL } else { "" };
     let title: String = title.chars().filter(|c| !matches!(c, '\'' | '\n' | '\r')).collect();
     format!(
         "# Made by Firstlight. Kernel upgrades need no change here: the links below are the packages' own.
@@ -49,11 +58,7 @@ set timeout=2
 set default=0
 set fallback=1
 set gfxpayload=text
-if serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1; then
-  terminal_input console serial
-  terminal_output console serial
-fi
-if [ -e ($root)/vmlinuz ]; then
+{serial}if [ -e ($root)/vmlinuz ]; then
   set links=($root)/
 else
   set links=($root)/boot/
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn the_menu_names_the_root_by_uuid_and_no_quote_escapes_its_title() {
         let root = Uuid::from_u128(0x1234);
-        let kernel = Kernel { parameters: "ro console=ttyS0 gpt", has_level: false };
+        let kernel = Kernel { parameters: "ro console=ttyS0 gpt", has_level: false, has_serial: true };
         let with_level = super::menu("hello", root, &Kernel { has_level: true, ..kernel });
         assert_eq!(with_level.matches(" gpt rdinit=/firstlight-level\n").count(), 2);
         for initrd in
@@ -93,6 +98,8 @@ mod tests {
         assert!(menu.contains("menuentry 'itshello 1' {\n"), "{menu}");
         let line = format!("linux ${{links}}vmlinuz root=UUID={root} ro console=ttyS0 gpt\n");
         assert!(menu.contains(&line), "{menu}");
+        let without = super::menu("hello", root, &Kernel { has_serial: false, ..kernel });
+        assert!(menu.contains("serial") && !without.contains("serial") && !without.contains("terminal"));
         assert_eq!(menu.matches('{').count(), menu.matches('}').count());
     }
 }

@@ -108,39 +108,51 @@ pub enum Error {
 /// The partitions of a disk and its size in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Layout {
-    /// In the order on the disk.
-    pub partitions: [Partition; 5],
+    /// In the order on the disk: all of [`Part::ALL`], but for the first where no machine starts by BIOS.
+    pub partitions: Vec<Partition>,
     /// Bytes of the whole image.
     pub size: u64,
 }
 
 impl Layout {
-    /// Lays out the partitions that `disk` asks for around a root file system of `content`.
+    /// Lays out the partitions that `disk` asks for around a root file system of `content`; with `bios`, one for GRUB's core
+    /// image too.
     ///
     /// # Errors
     /// [`Error`]: a partition is too small.
-    pub fn new(disk: &schema::Disk, content: Content) -> Result<Self, Error> {
+    pub fn new(disk: &schema::Disk, content: Content, bios: bool) -> Result<Self, Error> {
         let sizes = [
-            MIB,
-            asked(disk.esp, "esp", 64, 34)?,
-            asked(disk.site, "site", 16, 8)?,
-            root_size(disk.root, content)?,
-            asked(disk.data, "data", 64, 64)?,
+            (Part::Bios, MIB),
+            (Part::Esp, asked(disk.esp, "esp", 64, 34)?),
+            (Part::Site, asked(disk.site, "site", 16, 8)?),
+            (Part::Root, root_size(disk.root, content)?),
+            (Part::Data, asked(disk.data, "data", 64, 64)?),
         ];
         let mut start = MIB;
-        let partitions = std::array::from_fn(|index| {
-            let partition = Partition { part: Part::ALL[index], start, size: sizes[index] };
-            start += sizes[index];
-            partition
+        let wanted = sizes.into_iter().filter(|(part, _)| bios || *part != Part::Bios);
+        let partitions = wanted.map(|(part, size)| {
+            start += size;
+            Partition { part, start: start - size, size }
         });
+        let partitions = partitions.collect();
         // The last mebibyte is the backup table's.
         Ok(Self { partitions, size: start + MIB })
     }
 
     /// The partition for `part`.
+    ///
+    /// # Panics
+    /// There is none, which only that for BIOS may be: ask for it by [`Self::bios`].
     #[must_use]
     pub fn of(&self, part: Part) -> &Partition {
-        &self.partitions[part as usize]
+        let found = self.partitions.iter().find(|partition| partition.part == part);
+        found.unwrap_or_else(|| panic!("a disk without a partition `{}`", part.label()))
+    }
+
+    /// The partition for GRUB's core image, where there is one.
+    #[must_use]
+    pub fn bios(&self) -> Option<&Partition> {
+        self.partitions.iter().find(|partition| partition.part == Part::Bios)
     }
 }
 
@@ -196,38 +208,41 @@ mod tests {
     #[test]
     fn the_default_is_as_documented() {
         let content = Content { bytes: 4 << 30, inodes: 1000 };
-        let layout = Layout::new(&disk(None), content).unwrap();
-        let mib = layout.partitions.map(|partition| partition.size / MIB);
-        assert_eq!(mib, [1, 64, 16, 6 * 1024, 64]);
-        let small = Layout::new(&disk(None), Content { bytes: 100 * MIB, inodes: 1000 }).unwrap();
+        let mib = |bios| {
+            let layout = Layout::new(&disk(None), content, bios).unwrap();
+            layout.partitions.iter().map(|partition| partition.size / MIB).collect::<Vec<_>>()
+        };
+        assert_eq!(mib(true), [1, 64, 16, 6 * 1024, 64]);
+        assert_eq!(mib(false), [64, 16, 6 * 1024, 64]);
+        let small = Layout::new(&disk(None), Content { bytes: 100 * MIB, inodes: 1000 }, true).unwrap();
         assert_eq!(small.of(Part::Root).size, (100 << 20) + (1 << 30), "a small one keeps a GiB free");
     }
 
     #[test]
     fn a_root_smaller_than_its_content_is_told_with_both_sizes() {
         let content = Content { bytes: 812 * MIB, inodes: 20_000 };
-        let error = Layout::new(&disk(Some(Size::new(500, Unit::MB))), content).unwrap_err();
+        let error = Layout::new(&disk(Some(Size::new(500, Unit::MB))), content, true).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("`disk.root` is 500 MB, but what is installed takes 8"), "{text}");
         assert!(text.ends_with("which makes it 1836 MiB"), "{text}");
-        assert!(Layout::new(&disk(Some(Size::new(1, Unit::GiB))), content).is_ok());
+        assert!(Layout::new(&disk(Some(Size::new(1, Unit::GiB))), content, true).is_ok());
     }
 
     #[test]
     fn a_partition_that_cannot_hold_its_file_system_is_refused() {
         let tiny = schema::Disk { esp: Some(Size::new(10, Unit::MiB)), ..schema::Disk::default() };
-        let text = Layout::new(&tiny, Content::default()).unwrap_err().to_string();
+        let text = Layout::new(&tiny, Content::default(), true).unwrap_err().to_string();
         assert_eq!(text, "`disk.esp` is 10 MiB: expected at least 34 MiB");
     }
 
     proptest! {
         #[test]
-        fn partitions_are_aligned_and_follow_each_other(root in 0_u64..1 << 40, data in 64 * MIB..1 << 40, content in 0_u64..1 << 39) {
+        fn partitions_are_aligned_and_follow_each_other(root in 0_u64..1 << 40, data in 64 * MIB..1 << 40, content in 0_u64..1 << 39, bios: bool) {
             let size = |bytes| Some(Size::new(bytes, Unit::B));
             let disk = schema::Disk { root: size(root), data: size(data), ..schema::Disk::default() };
-            if let Ok(layout) = Layout::new(&disk, Content { bytes: content, inodes: 10 }) {
+            if let Ok(layout) = Layout::new(&disk, Content { bytes: content, inodes: 10 }, bios) {
                 let mut end = MIB;
-                for (partition, part) in layout.partitions.iter().zip(Part::ALL) {
+                for (partition, part) in layout.partitions.iter().zip(Part::ALL.into_iter().skip(usize::from(!bios))) {
                     prop_assert_eq!((partition.start, partition.part), (end, part));
                     prop_assert!(partition.size > 0 && partition.size % MIB == 0);
                     end += partition.size;

@@ -24,6 +24,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use firmware_checks::architecture::Architecture;
 use firmware_checks::boot_loader::{EARLY, esp};
 use firmware_checks::cpu_level::CpuLevel;
 use firmware_checks::fat;
@@ -228,7 +229,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, folder: &Path) -> Re
     let early = grub::early(root_uuid);
     lay_menu(spec, root, &early, root_uuid)?;
     let content = measure(root)? + room(spec.late);
-    let layout = Layout::new(spec.disk, content)?;
+    let layout = Layout::new(spec.disk, content, spec.base.boot.bios_modules.is_some())?;
     let settled = times::settle(root, spec.released.as_second());
     settled.map_err(|(path, source)| Error::Root { doing: "dating", path, source })?;
     let image = &folder.join(IMAGE);
@@ -267,7 +268,7 @@ pub fn assemble(spec: &Spec<'_>, root: &Path, tools: &Path, folder: &Path) -> Re
     if !spec.late.is_empty() {
         late::take_metadata(tools, image, partition, &folder.join(METADATA)).map_err(Error::Late)?;
     }
-    table::write(&mut disk, &layout, &ids, grub?.boot_code)?;
+    table::write(&mut disk, &layout, &ids, grub?.map_or([0; bios::CODE], |grub| grub.boot_code))?;
     Ok(Skeleton { layout, identity: spec.identity.to_owned(), content: content.bytes })
 }
 
@@ -304,13 +305,17 @@ fn settle(disk: &File, partition: &layout::Partition, released: Timestamp) -> Re
 /// Lays into `root` what boots it.
 fn lay_menu(spec: &Spec<'_>, root: &Path, early: &str, root_uuid: uuid::Uuid) -> Result<(), Error> {
     let level = spec.base.cpu_level.map(|level| level_archive(spec, level, root)).transpose()?;
-    let kernel = grub::Kernel { parameters: &spec.base.kernel_parameters(), has_level: level.is_some() };
+    let kernel = grub::Kernel {
+        parameters: &spec.base.kernel_parameters(),
+        has_level: level.is_some(),
+        has_serial: spec.base.architecture.architecture() == Architecture::X86_64,
+    };
     let menu = grub::menu(spec.title, root_uuid, &kernel);
     write_menu(root, &[(EARLY, early.as_bytes()), (grub::MENU, menu.as_bytes())])?;
     level.map_or(Ok(()), |level| write_menu(root, &[(level::ARCHIVE, &level)]))
 }
 
-/// Makes everything that is not ext4: the ESP, SITE, and GRUB for legacy BIOS, of which the boot sector is left to do.
+/// Makes everything that is not ext4: the ESP, SITE, and, where there is a partition for it, GRUB for legacy BIOS, of which the boot sector is left to do.
 fn fill_small(
     spec: &Spec<'_>,
     ids: &Ids,
@@ -318,14 +323,15 @@ fn fill_small(
     early: &str,
     [root, tools]: [&Path; 2],
     disk: &File,
-) -> Result<bios::Grub, Error> {
+) -> Result<Option<bios::Grub>, Error> {
     let fat_volume = |part: Part, label| {
         fat::Volume::format(disk, layout.of(part).range(), label, ids.volume(part.label()), spec.released)
     };
     let wrong = |part| move |source| Error::Fat { part, source };
     let mut esp = fat_volume(Part::Esp, "ESP").map_err(wrong("esp"))?;
     let tree = Tree::open(root).map_err(|source| Error::Root { doing: "opening", path: root.to_owned(), source })?;
-    for (path, content) in esp::files(&spec.base.boot, early, &|path| read(&tree, path))? {
+    let architecture = spec.base.architecture.architecture();
+    for (path, content) in esp::files(&spec.base.boot, architecture, early, &|path| read(&tree, path))? {
         esp.write_file(&format!("EFI/{path}"), &content).map_err(wrong("esp"))?;
     }
     esp.finish().map_err(wrong("esp"))?;
@@ -334,10 +340,11 @@ fn fill_small(
         site.write_file(path, content).map_err(wrong("site"))?;
     }
     site.finish().map_err(wrong("site"))?;
-    let bios = layout.of(Part::Bios);
-    let grub = bios::Grub::make(tools, root, &spec.base.boot, bios, early)?;
+    let boot = &spec.base.boot;
+    let (Some(modules), Some(bios)) = (&boot.bios_modules, layout.bios()) else { return Ok(None) };
+    let grub = bios::Grub::make(tools, root, boot, modules, bios, early)?;
     disk.write_all_at(&grub.core, bios.start).map_err(Error::Write)?;
-    Ok(grub)
+    Ok(Some(grub))
 }
 
 /// The file at `path` in the root file system.

@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn sgdisk_finds_nothing_wrong_and_the_names_we_gave() {
-        let layout = Layout::new(&Default::default(), Content { bytes: 1 << 28, inodes: 10 }).unwrap();
+        let layout = Layout::new(&Default::default(), Content { bytes: 1 << 28, inodes: 10 }, true).unwrap();
         let mut image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(layout.size).unwrap();
         write(image.as_file_mut(), &layout, &Ids::new("test"), [0x90; 440]).unwrap();

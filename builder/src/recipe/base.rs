@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use firmware_checks::appliance::OsRelease;
+use firmware_checks::architecture::Architecture;
 use firmware_checks::boot_loader::BootLoader;
 use firmware_checks::cpu_level::CpuLevel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::architecture::Named;
 use super::keyring::Keyring;
 use super::schema::Target;
 
@@ -21,8 +23,8 @@ pub struct Base {
     pub family: Family,
     /// What os-release says on it.
     pub os: OsRelease,
-    /// The architecture in the distribution's words, such as `amd64`.
-    pub architecture: String,
+    /// The architecture in the distribution's words.
+    pub architecture: Named,
     /// The least level of processor that its programs were compiled for, where that is more than every processor of the
     /// architecture has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,8 +56,14 @@ pub struct Base {
 }
 
 /// What every kernel is told besides its root: a console on the screen and one on the first serial port, of which the last
-/// named is `/dev/console`; and to use the backup partition table at the end of the disk when the first is broken.
-const KERNEL_PARAMETERS: &str = "ro console=tty0 console=ttyS0,115200n8 gpt";
+/// named is `/dev/console`; and to use the backup partition table at the end of the disk when the first is broken. Machines
+/// with 64-bit ARM have one of two kinds of serial port (SBSA: PL011 or 16550).
+fn kernel_parameters(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "ro console=tty0 console=ttyS0,115200n8 gpt",
+        Architecture::Aarch64 => "ro console=tty0 console=ttyS0,115200n8 console=ttyAMA0,115200n8 gpt",
+    }
+}
 
 impl Base {
     /// This base without the sources that only other platforms need.
@@ -68,7 +76,8 @@ impl Base {
     /// What its kernel is told besides its root.
     #[must_use]
     pub fn kernel_parameters(&self) -> String {
-        let all = std::iter::once(KERNEL_PARAMETERS).chain(self.kernel_parameters.iter().map(String::as_str));
+        let first = kernel_parameters(self.architecture.architecture());
+        let all = std::iter::once(first).chain(self.kernel_parameters.iter().map(String::as_str));
         all.collect::<Vec<_>>().join(" ")
     }
 

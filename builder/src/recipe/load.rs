@@ -255,10 +255,13 @@ impl Loaded {
         all
     }
 
-    /// The image's file name without its extension: `NAME-VERSION-BASE-ARCH`.
+    /// The image's file name without its extension: `NAME-VERSION-BASE-ARCH`, or `NAME-VERSION-BASE` where the base's own name
+    /// ends with its architecture.
     #[must_use]
     pub fn stem(&self) -> String {
         let Self { recipe, base, .. } = self;
-        format!("{}-{}-{}-{}", recipe.name, recipe.version, base.name, base.architecture)
+        let stem = format!("{}-{}-{}", recipe.name, recipe.version, base.name);
+        let ending = format!("-{}", base.architecture);
+        if stem.ends_with(&ending) { stem } else { stem + &ending }
     }
 }

@@ -3,6 +3,7 @@
 //! The way of a file: a [`firmware_checks::document::Document`] is judged by the shape of its type, then by the [`rules`],
 //! which speak of keys; the document knows where those stand and tells them by line and column.
 
+pub mod architecture;
 pub mod artifact;
 pub mod base;
 pub mod identity;

@@ -4,6 +4,7 @@
 //! The program starts itself again as the sandbox's init ([`init_if_asked`]), so that a single-threaded process sets
 //! the namespaces up. The whole belongs into the user namespace of [`userns::enter`].
 
+pub mod emulation;
 mod init;
 mod mounts;
 mod run;
@@ -207,7 +208,8 @@ impl Sandbox {
     /// # Errors
     /// [`Error`]: it could not be started, or its exit status was not 0.
     pub fn run(&self, command: &[&str]) -> Result<Vec<u8>, Error> {
-        let spec = Spec { command: command.iter().map(|word| (*word).to_owned()).collect(), ..self.spec.clone() };
+        let mut spec = Spec { command: command.iter().map(|word| (*word).to_owned()).collect(), ..self.spec.clone() };
+        spec.env.extend(emulation::processor().map(|(key, value)| (key.to_owned(), value.to_owned())));
         run::run(&spec, self.log.as_deref())
     }
 }

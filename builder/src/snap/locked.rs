@@ -165,11 +165,7 @@ fn snaps(platform: &Microk8s, files: Files<'_>) -> Result<Vec<Snap>> {
 
 /// The base's architecture in the words of snaps, which are Debian's.
 fn architecture(recipe: &Loaded) -> &str {
-    match recipe.base.architecture.as_str() {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
+    recipe.base.architecture.architecture().of_debian()
 }
 
 fn roots(recipe: &Loaded, platform: &Microk8s) -> Result<Vec<Assertion>> {

@@ -16,14 +16,15 @@ pub const EARLY: &str = "/boot/firstlight/early.cfg";
 pub struct BootLoader {
     /// The folder below `EFI/` in which the signed GRUB looks for its `grub.cfg`, fixed at its build.
     pub vendor: String,
-    /// shim, signed by Microsoft; becomes `EFI/BOOT/BOOTX64.EFI`.
+    /// shim, signed by Microsoft; becomes `EFI/BOOT/BOOTX64.EFI` (of 64-bit ARM `BOOTAA64.EFI`, and so on).
     pub shim: String,
     /// MokManager, signed by the distribution; becomes `mmx64.efi`.
     pub mok_manager: String,
     /// GRUB, signed by the distribution; becomes `grubx64.efi`.
     pub grub: String,
-    /// GRUB's modules for legacy BIOS (`i386-pc`).
-    pub bios_modules: String,
+    /// GRUB's modules for legacy BIOS (`i386-pc`). Without them the image boots by UEFI alone, and has no BIOS boot partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bios_modules: Option<String>,
     /// The distribution's name of the program that makes a core image of them, in the tools root and on the machine.
     #[serde(default = "mkimage")]
     pub mkimage: String,
@@ -42,7 +43,7 @@ impl BootLoader {
             shim: "/usr/lib/shim/shimx64.efi.signed".to_owned(),
             mok_manager: "/usr/lib/shim/mmx64.efi.signed".to_owned(),
             grub: "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed".to_owned(),
-            bios_modules: "/usr/lib/grub/i386-pc".to_owned(),
+            bios_modules: Some("/usr/lib/grub/i386-pc".to_owned()),
             mkimage: mkimage(),
         }
     }

@@ -22,10 +22,12 @@ const RENEW: &str = "sudo firmware-checks machine renew-boot-loader";
 fn current(context: &Context<'_>) -> Result<Vec<Finding>, CouldNotRun> {
     let installed = renew::installed(context.machine, &context.appliance.boot);
     Ok(match renew::recorded(context.machine) {
-        Ok(recorded) => vec![
-            judge(&recorded.esp, &installed.esp).about("esp"),
-            judge(&recorded.bios, &installed.bios).about("bios"),
-        ],
+        Ok(recorded) => {
+            let found = |name| recorded.parts().find(|(part, _)| *part == name).map(|(_, part)| part);
+            let unseen = Err("nobody has looked at it".to_owned());
+            let judge = |(name, installed)| judge(found(name).unwrap_or(&unseen), installed).about(name);
+            installed.parts().map(judge).collect()
+        }
         Err(error) => vec![Finding::warn(
             format!("not looked at since the machine was started: {error}"),
             REQUIRED,
@@ -65,7 +67,7 @@ mod tests {
         let boot = BootLoader::sample();
         let programs = [boot.shim, boot.mok_manager, boot.grub];
         let machine = programs.iter().fold(Recorded::new(), |machine, path| machine.file(path, program(version)));
-        let modules = ["boot.img", "normal.mod"].map(|name| format!("{}/{name}", boot.bios_modules));
+        let modules = ["boot.img", "normal.mod"].map(|name| format!("/usr/lib/grub/i386-pc/{name}"));
         modules.iter().fold(machine.file(EARLY, "early"), |machine, path| machine.file(path, version))
     }
 
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn what_was_read_back_is_compared_with_what_is_installed_now() {
         let record = renew::installed(&machine("1").machine(), &BootLoader::sample());
-        assert!(record.esp.is_ok() && record.bios.is_ok());
+        assert!(record.parts().count() == 2 && record.parts().all(|(_, part)| part.is_ok()));
         let told = |record: &Record, version: &str| {
             let text = serde_json::to_string(record).unwrap();
             states(&machine(version).file("/run/firstlight/boot-loader.json", text))

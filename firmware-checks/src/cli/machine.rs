@@ -135,7 +135,7 @@ fn renew_boot_loader(wait: bool) -> anyhow::Result<Outcome> {
     let appliance = Appliance::load(std::path::Path::new("/"))?;
     let Renewed { record, written } = renew::renew(&appliance.boot, wait)?;
     let mut outcome = Outcome::Done;
-    for (name, part) in [("esp", record.esp), ("bios", record.bios)] {
+    for (name, part) in record.parts() {
         match part {
             Ok(_) if written.contains(&name) => println!("{name}: renewed and read back"),
             Ok(_) => println!("{name}: as it should be"),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use firmware_checks::architecture::Architecture;
 use firstlight::archive::{Mirrors, Package, Past};
 use firstlight::progress::Progress;
 use firstlight::store::Store;
@@ -22,11 +23,12 @@ pub struct Debian {
 }
 
 impl Debian {
-    /// Chooses them as Debian's own apt does, and fetches them.
-    pub fn fetch() -> Result<Self> {
-        let folder = image::scratch("ubuntu/debian");
+    /// Chooses them for machines of `architecture`, as Debian's own apt does, and fetches them.
+    pub fn fetch(architecture: Architecture) -> Result<Self> {
+        let base = format!("debian-13{}", super::suffix(architecture));
+        let folder = image::scratch("ubuntu").join(&base);
         fs::create_dir_all(&folder)?;
-        let recipe = write_recipe(&folder, "debian-13", &format!("packages = {BESIDES:?}"))?;
+        let recipe = write_recipe(&folder, &base, &format!("packages = {BESIDES:?}"))?;
         let output = image::command().args(["lock", "--update"]).arg(&recipe).output()?;
         ensure!(output.status.success(), "{}", image::text(&output));
         let loaded = recipe::load(&recipe, None)?;

@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use firmware_checks::architecture::Architecture;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -33,25 +34,36 @@ const AGE: SignedDuration = SignedDuration::from_hours(7 * 24);
 #[derive(Clone, Debug)]
 pub struct UbuntuArchive {
     folder: PathBuf,
+    architecture: Architecture,
 }
 
 /// The archive's servers.
 pub struct Servers {
-    /// As archive.ubuntu.com: all but the security pocket; and, below `/snapshot`, everything as snapshot.ubuntu.com.
+    /// As archive.ubuntu.com: all but the security pocket; and, below `/snapshot`, everything as snapshot.ubuntu.com. Of 64-bit
+    /// ARM as ports.ubuntu.com: all.
     pub archive: Mirror,
-    /// As security.ubuntu.com: the security pocket.
+    /// As security.ubuntu.com: the security pocket. Of 64-bit ARM nothing.
     pub security: Mirror,
 }
 
+/// How the bases for machines of `architecture` end.
+#[must_use]
+pub fn suffix(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "",
+        Architecture::Aarch64 => "-arm64",
+    }
+}
+
 impl UbuntuArchive {
-    /// The archive below `target/`, made where there is none of these inputs: this code, and Debian's packages as they are today.
+    /// The archive for machines of `architecture`, below `target/`, made where there is none of these inputs: this code, and Debian's packages as they are today.
     /// Others are removed.
     ///
     /// # Errors
     /// Debian's archive can't be had, or it can't be made.
-    pub fn made() -> Result<Self> {
-        let debian = debian::Debian::fetch()?;
-        let all = image::repository().join("target/ubuntu-archive");
+    pub fn made(architecture: Architecture) -> Result<Self> {
+        let debian = debian::Debian::fetch(architecture)?;
+        let all = image::repository().join(format!("target/ubuntu-archive{}", suffix(architecture)));
         let folder = all.join(digest(&debian)?);
         if !folder.is_dir() {
             let _ = fs::remove_dir_all(&all);
@@ -60,12 +72,12 @@ impl UbuntuArchive {
             let made = work.path().join("made");
             let date = Timestamp::now().checked_sub(AGE)?;
             let key = Key::make_at("Ubuntu as made in a test <tests@firstlight.invalid>", date)?;
-            let packages = packages::make(&debian, work.path())?;
-            pockets::publish(&packages, &made, &key, date)?;
+            let packages = packages::make(&debian, architecture, work.path())?;
+            pockets::publish(&packages, architecture, &made, &key, date)?;
             key.export(&made.join("keyring.asc"))?;
             fs::rename(&made, &folder).with_context(|| format!("keeping {}", folder.display()))?;
         }
-        Ok(Self { folder })
+        Ok(Self { folder, architecture })
     }
 
     /// Serves it.
@@ -85,21 +97,24 @@ impl UbuntuArchive {
         Ok(Servers { archive: Mirror::relay(&archive, Box::new(snapshot))?, security: Mirror::serve(&security)? })
     }
 
-    /// Writes the base `ubuntu-VERSION` as it is shipped, but for its servers and its keyring, below `folder`.
+    /// Writes the base `ubuntu-VERSION`, of 64-bit ARM `ubuntu-VERSION-arm64`, as it is shipped, but for its servers and its keyring, below `folder`.
     ///
     /// # Errors
     /// A file can't be read or written, or the shipped base does not name what is to be replaced.
     pub fn write_base(&self, version: &str, servers: &Servers, folder: &Path) -> Result<PathBuf> {
-        let name = format!("ubuntu-{version}.toml");
+        let name = format!("ubuntu-{version}{}.toml", suffix(self.architecture));
         let shipped = image::repository().join("recipes/bases").join(&name);
         let mut text = fs::read_to_string(&shipped)?;
-        let security = servers.security.url().replace("127.0.0.1", "localhost");
-        for (from, to) in [
-            ("http://archive.ubuntu.com", servers.archive.url()),
-            ("http://security.ubuntu.com", security),
-            ("https://snapshot.ubuntu.com", format!("{}/snapshot", servers.archive.url())),
-            ("keys/ubuntu.asc", "keyring.asc".to_owned()),
-        ] {
+        let (archive, security) = (servers.archive.url(), servers.security.url().replace("127.0.0.1", "localhost"));
+        let servers = match self.architecture {
+            Architecture::X86_64 => vec![
+                ("https://snapshot.ubuntu.com", format!("{archive}/snapshot")),
+                ("http://archive.ubuntu.com", archive),
+                ("http://security.ubuntu.com", security),
+            ],
+            Architecture::Aarch64 => vec![("http://ports.ubuntu.com", archive)],
+        };
+        for (from, to) in servers.into_iter().chain([("keys/ubuntu.asc", "keyring.asc".to_owned())]) {
             anyhow::ensure!(text.contains(from), "{}: no `{from}`", shipped.display());
             text = text.replace(from, &to);
         }

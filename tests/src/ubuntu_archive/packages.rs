@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use firmware_checks::architecture::Architecture;
 
 use super::deb::{Deb, Entry};
 use super::debian::Debian;
@@ -62,16 +63,13 @@ const MOTD_TIMER: &str =
 /// As deb-systemd-helper does for Ubuntu's base-files.
 const ENABLE_MOTD: &str = "mkdir -p /etc/systemd/system/timers.target.wants\n\
     ln -sf /usr/lib/systemd/system/motd-news.timer /etc/systemd/system/timers.target.wants/motd-news.timer\n";
-/// As Ubuntu's shim-signed has it: Debian's name is a link to what was not revoked.
-const SHIM_POSTINST: &str = "#!/bin/sh\nset -e\nupdate-alternatives --install /usr/lib/shim/shimx64.efi.signed \
-    shimx64.efi.signed /usr/lib/shim/shimx64.efi.signed.latest 100\n";
 
 /// What GRUB can do without reading modules: much like the distributions' signed ones.
 const MODULES: &str = "part_gpt fat ext2 normal configfile search search_fs_uuid search_label linux gzio test echo sleep ls cat \
     minicmd halt reboot serial terminal terminfo all_video efi_gop true";
 
-/// Makes every package, in `work`.
-pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
+/// Makes every package for machines of `architecture`, in `work`.
+pub fn make(debian: &Debian, architecture: Architecture, work: &Path) -> Result<Vec<Made>> {
     let folder = work.join("packages");
     fs::create_dir(&folder)?;
     let publish = |deb: &Deb, release: Option<&'static Release>, pocket: Pocket, phased: Option<u8>| -> Result<Made> {
@@ -83,11 +81,11 @@ pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
     };
     let made = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
-    let grub = grub(debian, work)?;
+    let grub = grub(debian, architecture, work)?;
     let one = |index: usize| -> Result<()> {
         let package = &debian.packages[index];
         let mut deb = Deb::read(&debian.deb(package)?)?;
-        change(&package.name, &mut deb, &grub)?;
+        change(&package.name, architecture, &mut deb, &grub)?;
         if OF_A_RELEASE.contains(&package.name.as_str()) {
             let each = RELEASES.iter().map(|release| {
                 let deb = of_release(&package.name, Deb::read(&debian.deb(package)?)?, release)?;
@@ -129,7 +127,12 @@ pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
     let firmware =
         debian.packages.iter().map(|package| package.name.as_str()).filter(|name| name.starts_with("firmware-"));
     let firmware = firmware.collect::<Vec<_>>().join(", ");
-    for deb in [shim(debian)?, depending("linux-firmware", &firmware)?, depending("linux-image-virtual", KERNEL)?] {
+    let depending = |name, on: &str| depending(name, architecture, on);
+    for deb in [
+        shim(debian, architecture)?,
+        depending("linux-firmware", &firmware)?,
+        depending("linux-image-virtual", KERNEL)?,
+    ] {
         all.push(publish(&deb, None, Pocket::Release, None)?);
     }
     all.sort_by(|left, right| left.deb.cmp(&right.deb));
@@ -137,10 +140,11 @@ pub fn make(debian: &Debian, work: &Path) -> Result<Vec<Made>> {
 }
 
 /// Makes Ubuntu's package of Debian's.
-fn change(name: &str, deb: &mut Deb, grub: &[u8]) -> Result<()> {
+fn change(name: &str, architecture: Architecture, deb: &mut Deb, grub: &[u8]) -> Result<()> {
     let fields = deb.control("control")?;
+    let word = architecture.of_debian();
     let changed = match name {
-        "linux-image-amd64" => {
+        _ if name == format!("linux-image-{word}") => {
             let depends = field(&fields, "Depends")?;
             let kernel = depends.split([' ', ',']).next().unwrap_or_default();
             set(&set(&fields, "Package", "linux-image-generic")?, "Depends", &depends.replace(kernel, KERNEL))?
@@ -151,9 +155,10 @@ fn change(name: &str, deb: &mut Deb, grub: &[u8]) -> Result<()> {
         "shim-signed" => set(&fields, "Package", "shim-signed-debian")?,
         "docker-compose" => set(&fields, "Package", "docker-compose-v2")?,
         "docker.io" => set(&fields, "Depends", &format!("{}, docker-cli", field(&fields, "Depends")?))?,
-        "grub-efi-amd64-signed" => {
-            let path = "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
-            deb.change(&[path], &[Entry { path, content: grub, mode: 0o644 }])?;
+        _ if name == format!("grub-efi-{word}-signed") => {
+            let path =
+                format!("usr/lib/grub/{}-signed/grub{}.efi.signed", platform(architecture), architecture.of_efi());
+            deb.change(&[&path], &[Entry { path: &path, content: grub, mode: 0o644 }])?;
             fields
         }
         _ => return Ok(()),
@@ -191,45 +196,69 @@ fn os_release(release: &Release) -> String {
     )
 }
 
-fn depending(name: &str, on: &str) -> Result<Deb> {
-    Deb::new(&format!("{}Depends: {on}\n", fields_of(name)), &[], &[])
+fn depending(name: &str, architecture: Architecture, on: &str) -> Result<Deb> {
+    Deb::new(&format!("{}Depends: {on}\n", fields_of(name, architecture)), &[], &[])
 }
 
-fn fields_of(name: &str) -> String {
+fn fields_of(name: &str, architecture: Architecture) -> String {
+    let word = architecture.of_debian();
     format!(
-        "Package: {name}\nVersion: 1ubuntu1\nArchitecture: amd64\nMaintainer: Tests <tests@firstlight.invalid>\n\
+        "Package: {name}\nVersion: 1ubuntu1\nArchitecture: {word}\nMaintainer: Tests <tests@firstlight.invalid>\n\
          Installed-Size: 100\nPriority: optional\nDescription: made in a test\n"
     )
 }
 
-fn shim(debian: &Debian) -> Result<Deb> {
-    let shim = Deb::read(&debian.deb(debian.named("shim-signed")?)?)?.file("usr/lib/shim/shimx64.efi.signed")?;
-    let helpers = Deb::read(&debian.deb(debian.named("shim-helpers-amd64-signed")?)?)?;
-    let mok_manager = helpers.file("usr/lib/shim/mmx64.efi.signed")?;
-    let files = [("usr/lib/shim/shimx64.efi.signed.latest", &shim), ("usr/lib/shim/mmx64.efi", &mok_manager)];
-    let files = files.map(|(path, content)| Entry { path, content, mode: 0o644 });
-    let script = Entry { path: "postinst", content: SHIM_POSTINST.as_bytes(), mode: 0o755 };
-    Deb::new(&fields_of("shim-signed"), &files, &[script])
+fn shim(debian: &Debian, architecture: Architecture) -> Result<Deb> {
+    let name = format!("shim{}.efi.signed", architecture.of_efi());
+    let shim = Deb::read(&debian.deb(debian.named("shim-signed")?)?)?.file(&format!("usr/lib/shim/{name}"))?;
+    let helpers = format!("shim-helpers-{}-signed", architecture.of_debian());
+    let helpers = Deb::read(&debian.deb(debian.named(&helpers)?)?)?;
+    let mok_manager = format!("usr/lib/shim/mm{}.efi", architecture.of_efi());
+    let content = helpers.file(&format!("{mok_manager}.signed"))?;
+    let files = [(format!("usr/lib/shim/{name}.latest"), &shim), (mok_manager, &content)];
+    let files = files.each_ref().map(|(path, content)| Entry { path, content, mode: 0o644 });
+    // Debian's name is a link to what was not revoked.
+    let script = format!(
+        "#!/bin/sh\nset -e\nupdate-alternatives --install /usr/lib/shim/{name} {name} /usr/lib/shim/{name}.latest 100\n"
+    );
+    let script = Entry { path: "postinst", content: script.as_bytes(), mode: 0o755 };
+    Deb::new(&fields_of("shim-signed", architecture), &files, &[script])
+}
+
+/// What GRUB calls UEFI on machines of `architecture`.
+fn platform(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "x86_64-efi",
+        Architecture::Aarch64 => "arm64-efi",
+    }
 }
 
 /// GRUB for UEFI that looks into `EFI/ubuntu`, by Debian's grub-mkimage with Debian's libraries.
-fn grub(debian: &Debian, work: &Path) -> Result<Vec<u8>> {
+fn grub(debian: &Debian, architecture: Architecture, work: &Path) -> Result<Vec<u8>> {
     let root = work.join("grub");
-    let libraries =
-        |name: &str| name.starts_with("lib") || ["grub-common", "grub-efi-amd64-bin", "zlib1g"].contains(&name);
+    let modules = format!("grub-efi-{}-bin", architecture.of_debian());
+    let libraries = |name: &str| name.starts_with("lib") || ["grub-common", &modules, "zlib1g"].contains(&name);
     for package in debian.packages.iter().filter(|package| libraries(&package.name) && package.size < 4_000_000) {
         let deb = debian.deb(package)?;
         crate::judge::run("dpkg-deb", &["-x", &deb.display().to_string(), &root.display().to_string()])?;
     }
-    let (sbat, to) = (work.join("sbat.csv"), work.join("grubx64.efi"));
+    let (sbat, to) = (work.join("sbat.csv"), work.join("grub.efi"));
     fs::write(&sbat, "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n")?;
-    let libraries = root.join("usr/lib/x86_64-linux-gnu");
-    let output = Command::new(libraries.join("ld-linux-x86-64.so.2"))
+    let libraries = root.join(format!("usr/lib/{}-linux-gnu", architecture.name()));
+    let loader = match architecture {
+        Architecture::X86_64 => "ld-linux-x86-64.so.2",
+        Architecture::Aarch64 => "ld-linux-aarch64.so.1",
+    };
+    let loader = libraries.join(loader).into_os_string();
+    let emulator = (architecture != Architecture::HERE).then(|| format!("qemu-{}-static", architecture.name()).into());
+    let mut words = emulator.into_iter().chain([loader]);
+    let output = Command::new(words.next().unwrap_or_default())
+        .args(words)
         .arg("--library-path")
         .arg(&libraries)
         .arg(root.join("usr/bin/grub-mkimage"))
-        .args(["-O", "x86_64-efi", "-p", "/EFI/ubuntu", "-d"])
-        .arg(root.join("usr/lib/grub/x86_64-efi"))
+        .args(["-O", platform(architecture), "-p", "/EFI/ubuntu", "-d"])
+        .arg(root.join("usr/lib/grub").join(platform(architecture)))
         .arg("--sbat")
         .arg(&sbat)
         .arg("-o")

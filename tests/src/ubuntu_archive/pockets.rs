@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use firmware_checks::architecture::Architecture;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -14,14 +15,20 @@ use crate::rpm_distribution::key::Key;
 
 const COMPONENTS: [&str; 4] = ["main", "restricted", "universe", "multiverse"];
 
-/// Lays out `packages` in the folders `archive/` and `security/` below `into`, each a server's.
-pub fn publish(packages: &[Made], into: &Path, key: &Key, date: Timestamp) -> Result<()> {
+/// Lays out `packages` for machines of `architecture` in the folders `archive/` and `security/` below `into`, each a server's.
+pub fn publish(packages: &[Made], architecture: Architecture, into: &Path, key: &Key, date: Timestamp) -> Result<()> {
+    // What is not for PCs has one server for everything.
+    let (name, security) = match architecture {
+        Architecture::X86_64 => ("ubuntu", "security"),
+        Architecture::Aarch64 => ("ubuntu-ports", "archive"),
+    };
+    fs::create_dir_all(into.join("security"))?;
     for (pocket, ending, server) in [
         (Pocket::Release, "", "archive"),
         (Pocket::Updates, "-updates", "archive"),
-        (Pocket::Security, "-security", "security"),
+        (Pocket::Security, "-security", security),
     ] {
-        let root = into.join(server).join("ubuntu");
+        let root = into.join(server).join(name);
         let mut placed = Vec::new();
         for package in packages.iter().filter(|package| package.pocket == pocket) {
             let component = component(field(&package.fields, "Package")?);
@@ -34,7 +41,8 @@ pub fn publish(packages: &[Made], into: &Path, key: &Key, date: Timestamp) -> Re
                 indices.entry(component).or_default().push_str(stanza);
             }
             let suite = format!("{}{ending}", release.codename);
-            write_suite(&root.join("dists").join(&suite), (release, &suite), &indices, key, date)?;
+            let folder = format!("binary-{}", architecture.of_debian());
+            write_suite(&root.join("dists").join(&suite), (release, &suite), (&folder, &indices), key, date)?;
         }
     }
     Ok(())
@@ -69,13 +77,13 @@ fn place(package: &Made, root: &Path, component: &str) -> Result<String> {
 fn write_suite(
     suite: &Path,
     (release, name): (&Release, &str),
-    indices: &BTreeMap<&str, String>,
+    (binary, indices): (&str, &BTreeMap<&str, String>),
     key: &Key,
     date: Timestamp,
 ) -> Result<()> {
     let mut files = String::new();
     for (component, text) in indices {
-        let folder = format!("{component}/binary-amd64");
+        let folder = format!("{component}/{binary}");
         let by_hash = suite.join(&folder).join("by-hash/SHA256");
         fs::create_dir_all(&by_hash)?;
         // As Ubuntu's: what is not packed is listed, and not there.

@@ -63,7 +63,7 @@ impl Archive {
             }
             let order = choice.order(&found.iter().map(|suite| suite.mirror.as_str()).collect::<Vec<_>>());
             for suite in found {
-                let files = suite.indices(&source.components, &base.architecture, &order)?;
+                let files = suite.indices(&source.components, base.architecture.as_str(), &order)?;
                 wanted.extend(files.into_iter().map(|file| (suites.len(), file)));
                 suites.push(suite);
             }
@@ -71,7 +71,7 @@ impl Archive {
         }
         let indices = read_indices(&suites, wanted, store, progress)?;
         let by_name = sort_by_name(&indices);
-        Ok(Self { architecture: base.architecture.clone(), suites, indices, by_name, mirrors: orders })
+        Ok(Self { architecture: base.architecture.to_string(), suites, indices, by_name, mirrors: orders })
     }
 
     /// The newest `Date` of its Releases.

@@ -66,7 +66,7 @@ pub fn probe(probe: &Probe<'_>) -> Result<Probed> {
     let query = Query { store, keyring: probe.trust.of(probe.source), now, archive: &source.archive, suite };
     let choice = Choice { named: vec![mirror.to_owned()], usual: Vec::new() };
     let found = find(&query, 0, &choice, &Progress::silent())?;
-    found.indices(&source.components, &base.architecture, &choice.named)?;
+    found.indices(&source.components, base.architecture.as_str(), &choice.named)?;
     Ok(Probed { released: found.release.date, until: found.release.valid_until })
 }
 

@@ -46,7 +46,7 @@ impl Archive {
         for (number, source) in base.sources.iter().enumerate() {
             let mut choice = mirrors.choose(&base.sources, number);
             if !mirrors.named() {
-                add_listed(&mut choice, source, &base.architecture, store, progress);
+                add_listed(&mut choice, source, base.architecture.as_str(), store, progress);
             }
             let mut found = Vec::new();
             for suite in &source.suites {
@@ -72,7 +72,7 @@ impl Archive {
             rows.append(&mut repository.primary.read(|reader| primary::parse(reader, number))?);
         }
         rows.sort_by(|left, right| left.name.cmp(&right.name));
-        let (architecture, release) = (base.architecture.clone(), base.os.version_id.clone());
+        let (architecture, release) = (base.architecture.to_string(), base.os.version_id.clone());
         Ok(Self { architecture, release, repositories, rows, mirrors: orders })
     }
 

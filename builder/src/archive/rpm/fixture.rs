@@ -13,6 +13,7 @@ use crate::archive::fixture::{Key, pack, sign_detached};
 use crate::archive::{Keyring, Mirrors, Opening, Result, Trust};
 use crate::mirror::Mirror;
 use crate::progress::Progress;
+use crate::recipe::architecture::Named;
 use crate::recipe::base::{Base, Family, Source};
 use crate::store::{Network, Store, digest_of};
 
@@ -195,7 +196,7 @@ impl Scene {
     pub fn base(&self) -> Base {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes/bases/debian-13.toml");
         let mut base: Base = toml::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-        (base.family, base.architecture, base.os.version_id) = (Family::Rpm, "x86_64".to_owned(), "9".to_owned());
+        (base.family, base.architecture, base.os.version_id) = (Family::Rpm, Named::X86_64, "9".to_owned());
         base.sources = vec![Source {
             archive: "almalinux/9".to_owned(),
             mirrors: vec![format!("{}/almalinux/9", self.mirror.url())],

@@ -27,7 +27,7 @@ fn host(program: &str, arguments: &[&str]) -> String {
 
 fn layout() -> Layout {
     let disk = schema::Disk { root: Some(Size::new(64, Unit::MiB)), ..schema::Disk::default() };
-    Layout::new(&disk, Content { bytes: 1 << 20, inodes: 100 }).unwrap()
+    Layout::new(&disk, Content { bytes: 1 << 20, inodes: 100 }, true).unwrap()
 }
 
 /// What the root file system is made of: a file, links short and long, and a folder of several blocks.

@@ -2,9 +2,11 @@
 
 use super::recipe::{BASE_OVERLAY, names};
 use super::{LABEL, is_label, packages, repeated};
+use crate::recipe::architecture::Named;
 use crate::recipe::base::{Base, Family, SNAPSHOT_TIME, Source};
 use crate::recipe::keyring::{Keyring, Published};
 use crate::recipe::schema::Target;
+use firmware_checks::architecture::Architecture;
 use firmware_checks::document::KeyPath;
 use firmware_checks::document::{Problem, listed};
 
@@ -48,14 +50,14 @@ pub fn problems(base: &Base, stem: &str) -> Vec<Problem> {
     found
 }
 
-/// In the distributions' words, the architecture that has levels.
-const LEVELLED: [&str; 2] = ["amd64", "x86_64"];
-
 fn cpu_level(base: &Base) -> Option<Problem> {
-    let level = base.cpu_level.filter(|_| !LEVELLED.contains(&base.architecture.as_str()))?;
+    let level = base.cpu_level.filter(|_| base.architecture.architecture() != Architecture::X86_64)?;
     let what = format!("a processor of `{}` has no level `{level}`", base.architecture);
     let problem = Problem::value(KeyPath::root().key("cpu_level"), what);
-    Some(problem.label(format!("expected only where `architecture` is {}", listed(LEVELLED, "or"))))
+    Some(problem.label(format!(
+        "expected only where `architecture` is {}",
+        listed([Named::Amd64, Named::X86_64].map(Named::as_str), "or")
+    )))
 }
 
 /// What the machine is to know of the sources.
@@ -244,13 +246,9 @@ fn overlays(base: &Base) -> Vec<Problem> {
 fn boot(base: &Base) -> Vec<Problem> {
     let at = KeyPath::root().key("boot");
     let boot = &base.boot;
-    let paths = [
-        ("shim", &boot.shim),
-        ("mok_manager", &boot.mok_manager),
-        ("grub", &boot.grub),
-        ("bios_modules", &boot.bios_modules),
-    ];
-    let relative = paths.into_iter().filter(|(_, path)| !path.starts_with('/')).map(|(key, path)| {
+    let paths = [("shim", &boot.shim), ("mok_manager", &boot.mok_manager), ("grub", &boot.grub)];
+    let paths = paths.into_iter().chain(boot.bios_modules.as_ref().map(|path| ("bios_modules", path)));
+    let relative = paths.filter(|(_, path)| !path.starts_with('/')).map(|(key, path)| {
         Problem::value(at.key(key), format!("`{path}` is not an absolute path")).label("expected such as `/usr/lib/…`")
     });
     let vendor = boot.vendor.is_empty() || boot.vendor.contains('/');
@@ -258,5 +256,10 @@ fn boot(base: &Base) -> Vec<Problem> {
         let problem = Problem::value(at.key("vendor"), format!("`{}` is not a folder of `EFI/`", boot.vendor));
         problem.label("expected one name, such as `debian`")
     });
-    relative.chain(vendor).collect()
+    let bios = boot.bios_modules.is_some() && !base.architecture.architecture().has_bios();
+    let bios = bios.then(|| {
+        let what = format!("no machine with `{}` starts by a PC's BIOS", base.architecture);
+        Problem::key(at.key("bios_modules"), what).label("expected only for 64-bit PCs")
+    });
+    relative.chain(vendor).chain(bios).collect()
 }

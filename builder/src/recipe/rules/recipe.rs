@@ -194,8 +194,8 @@ mod tests {
             };
             assert_eq!(disk(&asked(least)), [], "{name}");
             assert_eq!(disk(&asked(least - 1)).len(), 1, "{name}");
-            Layout::new(&asked(least), Content::default()).unwrap();
-            assert!(name == "root" || Layout::new(&asked(least - 1), Content::default()).is_err(), "{name}");
+            Layout::new(&asked(least), Content::default(), true).unwrap();
+            assert!(name == "root" || Layout::new(&asked(least - 1), Content::default(), true).is_err(), "{name}");
         }
     }
 

@@ -108,6 +108,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake(B, "[kernel]\nmetal = ", "[kernel]\ncloud = "),
     Mistake(B, "architecture = \"amd64\"", "architecture = \"arm64\"\ncpu_level = \"x86-64-v2\""),
     Mistake(B, "architecture = \"amd64\"", "architecture = \"amd64\"\ncpu_level = \"x86-64-2\""),
+    Mistake(B, "architecture = \"amd64\"", "architecture = \"arm46\""),
     Mistake(B, "components = [\"main\"]", "components = [\"main\"]\nkeyring = \"debian-13.asc\""),
     Mistake(
         B,

@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use sha2::{Digest, Sha256};
 
+use crate::architecture::Architecture;
 use crate::boot_loader::esp::{self, Files};
 use crate::boot_loader::{BootLoader, EARLY, bios};
 use crate::command;
@@ -38,12 +39,11 @@ const AUDIT: Duration = Duration::from_secs(60);
 /// What is to lie on the ESP, as the packages of `machine` have it.
 pub(super) fn for_esp(machine: &Machine, boot: &BootLoader) -> Result<Files, String> {
     let read = |path: &str| std::fs::read(machine.path(path));
-    esp::files(boot, &early(machine)?, &read).map_err(|error| error.to_string())
+    esp::files(boot, Architecture::HERE, &early(machine)?, &read).map_err(|error| error.to_string())
 }
 
-/// GRUB's files for BIOS, as the packages of `machine` have them.
-pub(super) fn for_bios(machine: &Machine, boot: &BootLoader) -> Result<bios::Installed, String> {
-    let folder = &boot.bios_modules;
+/// GRUB's files for BIOS in `folder`, as the packages of `machine` have them.
+pub(super) fn for_bios(machine: &Machine, folder: &str) -> Result<bios::Installed, String> {
     let told = |error: io::Error| format!("reading GRUB's modules in {folder}: {error}");
     let names = machine.names(folder).map_err(told)?;
     if let Some(name) = names.iter().find(|name| UNFINISHED.iter().any(|part| name.contains(part))) {
@@ -109,8 +109,9 @@ pub(super) fn whole(boot: &BootLoader) -> Result<(), String> {
         };
     }
     // rpm lays all files of a transaction before its database forgets the old ones: what it says of them is other than they are.
-    let module = format!("{}/normal.mod", boot.bios_modules);
-    let files = [boot.shim.as_str(), &boot.mok_manager, &boot.grub, &module];
+    let module = boot.bios_modules.as_ref().map(|folder| format!("{folder}/normal.mod"));
+    let files = [boot.shim.as_str(), &boot.mok_manager, &boot.grub].into_iter().chain(module.as_deref());
+    let files: Vec<&str> = files.collect();
     match command::run("rpm", &[RPM_VERIFY, &files].concat(), AUDIT) {
         Ok(_) => Ok(()),
         Err(error) => {
@@ -131,18 +132,18 @@ mod tests {
 
     #[test]
     fn an_interrupted_upgrade_of_the_modules_is_seen() {
-        let boot = BootLoader::sample();
+        let folder = "/usr/lib/grub/i386-pc";
         let modules = |names: &[&str]| {
             let machine = Recorded::new().file(EARLY, "early");
-            let add = |machine: Recorded, name: &&str| machine.file(&format!("{}/{name}", boot.bios_modules), "x");
+            let add = |machine: Recorded, name: &&str| machine.file(&format!("{folder}/{name}"), "x");
             names.iter().fold(machine, add)
         };
-        assert!(for_bios(&modules(&["boot.img", "normal.mod"]).machine(), &boot).is_ok());
+        assert!(for_bios(&modules(&["boot.img", "normal.mod"]).machine(), folder).is_ok());
         for left in ["normal.mod.dpkg-new", "normal.mod.dpkg-tmp", "normal.mod;6740a1b2"] {
-            let error = for_bios(&modules(&["boot.img", left]).machine(), &boot).unwrap_err();
+            let error = for_bios(&modules(&["boot.img", left]).machine(), folder).unwrap_err();
             assert!(error.contains(left) && error.contains("interrupted"), "{error}");
         }
-        assert!(for_bios(&Recorded::new().machine(), &boot).unwrap_err().contains("/usr/lib/grub/i386-pc"));
+        assert!(for_bios(&Recorded::new().machine(), folder).unwrap_err().contains("/usr/lib/grub/i386-pc"));
     }
 
     #[test]

@@ -40,8 +40,22 @@ pub type Part = Result<String, String>;
 pub struct Record {
     /// The ESP.
     pub esp: Part,
-    /// The BIOS boot partition.
-    pub bios: Part,
+    /// The BIOS boot partition, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bios: Option<Part>,
+}
+
+impl Record {
+    /// Neither partition of a machine with the boot loader `boot` was renewed, both for the same reason.
+    fn neither(boot: &BootLoader, reason: &str) -> Self {
+        let failed = || Err(reason.to_owned());
+        Self { esp: failed(), bios: boot.bios_modules.as_ref().map(|_| failed()) }
+    }
+
+    /// The partitions that there are, by name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Part)> {
+        std::iter::once(("esp", &self.esp)).chain(self.bios.as_ref().map(|bios| ("bios", bios)))
+    }
 }
 
 /// What a renewal did.
@@ -57,8 +71,8 @@ pub struct Renewed {
 #[must_use]
 pub fn installed(machine: &Machine, boot: &BootLoader) -> Record {
     let esp = installed::for_esp(machine, boot).map(|files| installed::digest(&files));
-    let bios = installed::for_bios(machine, boot).map(|files| files.digest().to_owned());
-    Record { esp, bios }
+    let digest = |folder: &String| installed::for_bios(machine, folder).map(|files| files.digest().to_owned());
+    Record { esp, bios: boot.bios_modules.as_ref().map(digest) }
 }
 
 /// The record of the newest renewal in this boot.
@@ -84,14 +98,12 @@ pub fn renew(boot: &BootLoader, wait: bool) -> io::Result<Renewed> {
         let record = if installed::at_rest(&machine, wait)? {
             once(&machine, boot, &mut written)
         } else {
-            let busy = || Err("packages are being changed just now; it is renewed when that is done".to_owned());
-            Record { esp: busy(), bios: busy() }
+            Record::neither(boot, "packages are being changed just now; it is renewed when that is done")
         };
         files::replace(Path::new(RECORD), &serde_json::to_vec_pretty(&record)?, 0o644)?;
         // An upgrade may have come by meanwhile, and what starts this is not heard while this runs.
         let now = installed(&machine, boot);
-        let current = |part: &Part, now: &Part| part.is_err() || part == now;
-        if current(&record.esp, &now.esp) && current(&record.bios, &now.bios) {
+        if record.parts().zip(now.parts()).all(|((_, part), (_, now))| part.is_err() || part == now) {
             return Ok(Renewed { record, written });
         }
     }
@@ -101,7 +113,7 @@ pub fn renew(boot: &BootLoader, wait: bool) -> io::Result<Renewed> {
 fn once(machine: &Machine, boot: &BootLoader, written: &mut Vec<&'static str>) -> Record {
     let place = match Place::of_root(machine.root()) {
         Ok(place) => place,
-        Err(error) => return Record { esp: Err(error.to_string()), bios: Err(error.to_string()) },
+        Err(error) => return Record::neither(boot, &error.to_string()),
     };
     let mut note = |name, part: Result<(bool, String), String>| {
         part.map(|(wrote, digest)| {
@@ -111,7 +123,9 @@ fn once(machine: &Machine, boot: &BootLoader, written: &mut Vec<&'static str>) -
             digest
         })
     };
-    Record { esp: note("esp", renew_esp(machine, boot, &place)), bios: note("bios", renew_bios(machine, boot, &place)) }
+    let esp = note("esp", renew_esp(machine, boot, &place));
+    let bios = boot.bios_modules.as_ref().map(|modules| note("bios", renew_bios(machine, boot, modules, &place)));
+    Record { esp, bios }
 }
 
 fn renew_esp(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(bool, String), String> {
@@ -121,14 +135,14 @@ fn renew_esp(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(boo
     Ok((wrote, installed::digest(&files)))
 }
 
-fn renew_bios(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(bool, String), String> {
-    let files = installed::for_bios(machine, boot)?;
+fn renew_bios(machine: &Machine, boot: &BootLoader, modules: &str, place: &Place) -> Result<(bool, String), String> {
+    let files = installed::for_bios(machine, modules)?;
     let partition = place.named("bios").map_err(|error| error.to_string())?;
     let place = bios::Place { disk: &place.disk, start: partition.start, size: partition.size };
     let make = || {
         installed::whole(boot)?;
-        let core = make_core(boot)?;
-        let now = installed::for_bios(machine, boot)?;
+        let core = make_core(boot, modules)?;
+        let now = installed::for_bios(machine, modules)?;
         let same = now.digest() == files.digest();
         same.then_some(core).ok_or_else(|| "GRUB's modules were changed while they were read".to_owned())
     };
@@ -136,11 +150,11 @@ fn renew_bios(machine: &Machine, boot: &BootLoader, place: &Place) -> Result<(bo
     Ok((wrote, files.digest().to_owned()))
 }
 
-/// A core image of the installed modules. It goes through a file: grub-mkimage syncs what it writes, which a pipe refuses.
-fn make_core(boot: &BootLoader) -> Result<Vec<u8>, String> {
+/// A core image of the installed `modules`. It goes through a file: grub-mkimage syncs what it writes, which a pipe refuses.
+fn make_core(boot: &BootLoader, modules: &str) -> Result<Vec<u8>, String> {
     let told = |error: io::Error| format!("making a file in {FOLDER}: {error}");
     let out = tempfile::Builder::new().prefix("core.img-").tempfile_in(FOLDER).map_err(told)?;
-    let words = command(boot, &boot.bios_modules, EARLY);
+    let words = command(boot, modules, EARLY);
     let mut make = Command::new(words[0]);
     make.args(&words[1..]).arg("-o").arg(out.path());
     let output = make.output().map_err(|error| format!("{}: {error}", words[0]))?;
