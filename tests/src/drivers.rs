@@ -9,18 +9,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use firmware_checks::architecture::Architecture;
 
 use crate::judge::{debugfs, extract_partition, run};
 
 /// What a server or a virtual machine needs to find its disks: in the initramfs too.
 const DISK_DRIVERS: &[&str] =
-    &["megaraid_sas", "mpt3sas", "smartpqi", "nvme", "virtio_blk", "virtio_scsi", "vmw_pvscsi", "hv_storvsc"];
+    &["megaraid_sas", "mpt3sas", "smartpqi", "nvme", "virtio_blk", "virtio_scsi", "hv_storvsc"];
+/// What PCs have besides: Debian compiles no driver of VMware's disks for 64-bit ARM.
+const DISK_DRIVERS_OF_PCS: &[&str] = &["vmw_pvscsi"];
 /// And its network.
 const NETWORK_DRIVERS: &[&str] =
     &["ixgbe", "i40e", "igb", "e1000e", "bnxt_en", "mlx5_core", "virtio_net", "vmxnet3", "hv_netvsc", "ena", "gve"];
 /// Beginnings of firmware files' names of which an image for bare metal has at least one: of network cards and Fibre Channel.
 const FIRMWARE: &[&str] = &["bnx2x", "ql2500_fw", "rtl_nic"];
-/// Where the kernel looks for microcode, in the uncompressed beginning of the initramfs (`Documentation/arch/x86/microcode.rst`).
+/// Where the kernel looks for microcode of PCs' processors, in the uncompressed beginning of the initramfs (`Documentation/arch/x86/microcode.rst`).
 const MICROCODE: &[&str] = &["kernel/x86/microcode/AuthenticAMD.bin", "kernel/x86/microcode/GenuineIntel.bin"];
 /// How the distributions call the initramfs.
 const INITRAMFS: &[&str] = &["initrd.img-", "initramfs-"];
@@ -43,30 +46,35 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Judges the root file system of the disk image `image`, of which it needs a copy for a while.
+/// Judges the root file system of the disk image `image` for machines of `architecture`, of which it needs a copy for a while.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn of_disk(image: &Path) -> Result<Figures> {
+pub fn of_disk(image: &Path, architecture: Architecture) -> Result<Figures> {
     let folder = tempfile::tempdir_in(image.parent().unwrap_or(Path::new(".")))?;
     let root = folder.path().join("root");
     extract_partition(image, "root", &root)?;
-    judge(&root, folder.path())
+    judge(&root, architecture, folder.path())
 }
 
-/// Judges the root file system in the ext4 image `root`; `folder` is for what is taken out of it.
+/// Judges the root file system in the ext4 image `root` for machines of `architecture`; `folder` is for what is taken out of it.
 ///
 /// # Errors
 /// A driver, microcode or firmware is missing, by its name.
-pub fn judge(root: &Path, folder: &Path) -> Result<Figures> {
+pub fn judge(root: &Path, architecture: Architecture, folder: &Path) -> Result<Figures> {
     let modules = taken_out(root, "modules", folder)?;
     let (installed, size) = modules;
     let builtin = run(
         "find",
         &[&folder.join("modules").display().to_string(), "-name", "modules.builtin", "-exec", "cat", "{}", "+"],
     )?;
+    let (of_pcs, microcode) = match architecture {
+        Architecture::X86_64 => (DISK_DRIVERS_OF_PCS, MICROCODE),
+        Architecture::Aarch64 => (&[][..], &[][..]),
+    };
+    let of_disks: Vec<&&str> = DISK_DRIVERS.iter().chain(of_pcs).collect();
     let (installed, builtin) = (names(&installed), names(&builtin));
-    for driver in DISK_DRIVERS.iter().chain(NETWORK_DRIVERS) {
+    for driver in of_disks.iter().copied().chain(NETWORK_DRIVERS) {
         ensure!(installed.contains(*driver) || builtin.contains(*driver), "{driver} is not among the image's modules");
     }
     let (firmware, firmware_size) = taken_out(root, "firmware", folder)?;
@@ -75,10 +83,10 @@ pub fn judge(root: &Path, folder: &Path) -> Result<Figures> {
     }
     let initramfs = Initramfs::of(root, folder)?;
     let early = names(&initramfs.paths.join("\n"));
-    for driver in DISK_DRIVERS {
+    for driver in of_disks {
         ensure!(early.contains(*driver) || builtin.contains(*driver), "{driver} is not in the initramfs");
     }
-    for file in MICROCODE {
+    for file in microcode {
         let found = initramfs.early.iter().any(|path| path.trim_start_matches("./") == *file);
         ensure!(found, "{file} is not in the beginning of the initramfs: {:?}", initramfs.early);
     }

@@ -23,6 +23,7 @@ use end_to_end::mirror::Fault;
 use end_to_end::rpm_distribution::RpmDistribution;
 use end_to_end::rpm_distribution::key::Key;
 use end_to_end::{drivers, image, judge};
+use firmware_checks::architecture::Architecture;
 
 /// Which of several versions dnf must choose (rpm's own order of versions, streams of modules, Obsoletes).
 const CHOSEN: &[(&str, &str)] = &[
@@ -118,7 +119,7 @@ fn what_the_mirrors_have_dropped_comes_from_the_vault_and_what_neither_has_is_to
 fn two_builds_give_the_same_disk_and_it_is_right() -> Result<()> {
     let Built { bench, image: built } = bench::built()?;
     judge::disk(built, &bench.folder)?;
-    println!("{}", drivers::of_disk(built)?);
+    println!("{}", drivers::of_disk(built, Architecture::X86_64)?);
     dockers_repository_is_known(bench, built)?;
     an_old_processor_is_told_before_anything_starts(built)?;
     // What SELinux enforces from the first boot on, without relabelling: as `matchpathcon` of the policy says.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use end_to_end::guest::{Guest, Settings, verdict};
 use end_to_end::site::TestSite;
 use end_to_end::ubuntu_archive::{UbuntuArchive, write_recipe};
-use end_to_end::{image, judge, ntp};
+use end_to_end::{drivers, image, judge, ntp};
 use firmware_checks::architecture::Architecture;
 use firmware_checks::report::{Gate, Report};
 
@@ -39,6 +39,9 @@ fn ubuntu_comes_from_its_ports_and_boots_to_an_open_gate() -> Result<()> {
     let folder = image::scratch("ubuntu");
     fs::create_dir_all(&folder)?;
     archive.write_base("24.04", &servers, &folder.join("bases"))?;
+    let checked =
+        image::command().args(["base", "check"]).arg(folder.join("bases/ubuntu-24.04-arm64.toml")).output()?;
+    ensure!(checked.status.success(), "{}", image::text(&checked));
     let recipe = write_recipe(&folder, "ubuntu-24.04-arm64", "")?;
     // The archive of an earlier run may have been signed by another key.
     let _ = fs::remove_file(folder.join("hello.ubuntu-24.04-arm64.lock"));
@@ -79,6 +82,7 @@ fn started(name: &'static str, image: &Path, folder: &Path, arguments: &[&str]) 
 /// Sound, without anything for a PC's BIOS, and with the programs under the names that firmware looks for.
 fn the_disk_is_for_uefi_alone(image: &Path, folder: &Path) -> Result<()> {
     judge::disk(image, folder)?;
+    println!("{}", drivers::of_disk(image, Architecture::Aarch64)?);
     ensure!(judge::partition(image, "bios").is_err(), "there is a BIOS boot partition");
     let boot_code = &fs::File::open(image).and_then(|mut file| {
         let mut sector = [0; 440];

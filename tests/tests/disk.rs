@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::{drivers, image, judge};
+use firmware_checks::architecture::Architecture;
 
 #[test]
 fn the_disk_stands_before_every_judge() -> Result<()> {
@@ -25,7 +26,7 @@ fn the_disk_stands_before_every_judge() -> Result<()> {
         judge::run(judge_, &arguments).with_context(|| format!("partition {label}"))?;
     }
     let root = folder.join("root");
-    let figures = drivers::judge(&root, &folder)?;
+    let figures = drivers::judge(&root, Architecture::X86_64, &folder)?;
     println!("{figures}");
     nothing_of_one_machine_is_there(&root)?;
     fs::remove_dir_all(&folder)?;

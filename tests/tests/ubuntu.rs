@@ -119,7 +119,7 @@ fn the_image_boots_to_an_open_gate() -> Result<()> {
     let built = image::build(&bench.recipe, &bench.folder.join("out"))?;
     the_pockets_are_used(&bench)?;
     judge::disk(&built, &bench.folder)?;
-    println!("{}", drivers::of_disk(&built)?);
+    println!("{}", drivers::of_disk(&built, Architecture::X86_64)?);
 
     let site = TestSite::make(&bench.folder.join("site"))?;
     let mut guest = Guest::start(&Settings {
@@ -144,7 +144,7 @@ fn the_image_of_22_04_is_built_and_is_that_release() -> Result<()> {
     let bench = Bench::new("ubuntu-22.04", "22.04")?;
     let built = image::build(&bench.recipe, &bench.folder.join("out"))?;
     judge::disk(&built, &bench.folder)?;
-    println!("{}", drivers::of_disk(&built)?);
+    println!("{}", drivers::of_disk(&built, Architecture::X86_64)?);
     let at = format!("{}?offset={}", built.display(), judge::partition(&built, "root")?.start);
     let read = |path: &str| judge::run("debugfs", &["-R", &format!("cat {path}"), &at]);
     let (os, sources) = (read("/usr/lib/os-release")?, read("/etc/apt/sources.list.d/ubuntu.sources")?);
