@@ -196,6 +196,16 @@ impl Guest {
         self.shell_with(command, "")
     }
 
+    /// Runs a shell command, as [`shell`](Self::shell) does, whose output must be `expected` but for white space around it.
+    ///
+    /// # Errors
+    /// As there; or it says something else.
+    pub fn answers(&self, command: &str, expected: &str) -> Result<()> {
+        let found = self.shell(command)?;
+        ensure!(found.trim() == expected, "{command}: found `{}`, expected `{expected}`", found.trim());
+        Ok(())
+    }
+
     /// As [`shell`](Self::shell), with `input` on the command's standard input.
     ///
     /// # Errors

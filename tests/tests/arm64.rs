@@ -99,21 +99,15 @@ fn the_disk_is_for_uefi_alone(image: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn equal(guest: &Guest, command: &str, expected: &str) -> Result<()> {
-    let found = guest.shell(command)?;
-    ensure!(found.trim() == expected, "{command}: found `{}`, expected `{expected}`", found.trim());
-    Ok(())
-}
-
 fn the_machine_is_whole(guest: &Guest) -> Result<()> {
-    equal(guest, "uname -m", "aarch64")?;
-    equal(guest, "dpkg --print-architecture", "arm64")?;
-    equal(guest, "sudo dpkg --audit", "")?;
-    equal(guest, "sudo apt-get check >/dev/null && echo whole", "whole")?;
-    equal(guest, "systemctl --failed --no-legend --plain", "")?;
-    equal(guest, "sudo docker image inspect --format '{{.Architecture}}' firstlight/hello:1", "arm64")?;
-    equal(guest, "sudo firmware-checks machine renew-boot-loader", "esp: as it should be")?;
-    equal(guest, "findmnt --noheadings --output PARTLABEL /srv", "data")?;
+    guest.answers("uname -m", "aarch64")?;
+    guest.answers("dpkg --print-architecture", "arm64")?;
+    guest.answers("sudo dpkg --audit", "")?;
+    guest.answers("sudo apt-get check >/dev/null && echo whole", "whole")?;
+    guest.answers("systemctl --failed --no-legend --plain", "")?;
+    guest.answers("sudo docker image inspect --format '{{.Architecture}}' firstlight/hello:1", "arm64")?;
+    guest.answers("sudo firmware-checks machine renew-boot-loader", "esp: as it should be")?;
+    guest.answers("findmnt --noheadings --output PARTLABEL /srv", "data")?;
     // Whatever the emulator was, nothing of it is here.
-    equal(guest, "sudo find / -xdev -iname '*qemu*' -not -path '*/modules/*' -not -path '/usr/share/*' | head", "")
+    guest.answers("sudo find / -xdev -iname '*qemu*' -not -path '*/modules/*' -not -path '/usr/share/*' | head", "")
 }

@@ -67,32 +67,24 @@ fn the_machine_enforces_from_its_first_boot_on_and_opens_the_gate() -> Result<()
     Ok(std::fs::remove_file(with_site)?)
 }
 
-fn equal(guest: &Guest, command: &str, expected: &str) -> Result<()> {
-    let found = guest.shell(command)?;
-    ensure!(found.trim() == expected, "{command}: found `{}`, expected `{expected}`", found.trim());
-    Ok(())
-}
-
 /// By SELinux, since the machine was switched on.
 pub fn nothing_was_denied(guest: &Guest) -> Result<()> {
-    equal(guest, DENIED_BY_SELINUX, "")
+    guest.answers(DENIED_BY_SELINUX, "")
 }
 
 fn selinux_enforces(guest: &Guest) -> Result<()> {
-    equal(guest, "sudo getenforce", "Enforcing")?;
-    equal(
-        guest,
+    guest.answers("sudo getenforce", "Enforcing")?;
+    guest.answers(
         "sudo sestatus | grep -E 'policy name|Mode from config' | tr -s ' '",
         "Loaded policy name: targeted\nMode from config file: enforcing",
     )?;
     // Nothing was relabelled, for which a machine starts a second time.
-    equal(
-        guest,
+    guest.answers(
         "sudo journalctl --list-boots --quiet | grep -vc 'BOOT ID'; ls -A / | grep -c autorelabel || true",
         "1\n0",
     )?;
-    equal(guest, "id -Z", "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023")?;
-    equal(guest, "systemctl --failed --no-legend --plain", "")
+    guest.answers("id -Z", "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023")?;
+    guest.answers("systemctl --failed --no-legend --plain", "")
 }
 
 /// What is left out: what the kernel makes in file systems of its own is the kernel's to label. And Docker's policy, EL's as Debian's, has
@@ -102,7 +94,7 @@ const LEFT_OUT: &str =
     "-e /dev -e /proc -e /sys -e /opt/containerd -e /srv/docker/image/overlay2 -e /srv/docker/volumes";
 
 fn every_label_is_the_policys(guest: &Guest) -> Result<()> {
-    equal(guest, &format!("sudo restorecon -R -n -v {LEFT_OUT} / 2>&1"), "")?;
+    guest.answers(&format!("sudo restorecon -R -n -v {LEFT_OUT} / 2>&1"), "")?;
     for (path, label) in [
         ("/srv", "var_t"),
         ("/srv/docker", "container_var_lib_t"),
@@ -113,11 +105,10 @@ fn every_label_is_the_policys(guest: &Guest) -> Result<()> {
         ("/var/lib/firstlight/gate.json", "var_lib_t"),
         ("/usr/libexec/firstlight/enrol", "login_exec_t"),
     ] {
-        equal(guest, &format!("sudo stat --format %C {path}"), &format!("system_u:object_r:{label}:s0"))?;
+        guest.answers(&format!("sudo stat --format %C {path}"), &format!("system_u:object_r:{label}:s0"))?;
     }
     // FAT has no labels: the kernel gives it the policy's own.
-    equal(
-        guest,
+    guest.answers(
         "sudo mount -o ro PARTLABEL=site /mnt && stat --format %C /mnt; sudo umount /mnt",
         "system_u:object_r:dosfs_t:s0",
     )
@@ -135,22 +126,20 @@ fn the_packages_are_as_they_came(guest: &Guest, locked: &BTreeMap<String, String
     let changed = guest.shell("sudo rpm --verify --all 2>&1 || true")?;
     let changed: BTreeSet<&str> = changed.lines().collect();
     ensure!(changed == CHANGED.into(), "rpm --verify --all: {changed:#?}");
-    equal(
-        guest,
+    guest.answers(
         "ls /etc/yum.repos.d",
         "almalinux-appstream.repo\nalmalinux-baseos.repo\nalmalinux-extras.repo\ndocker-ce.repo",
     )?;
-    equal(guest, "grep -h '^\\[' /etc/yum.repos.d/almalinux-*.repo", "[appstream]\n[baseos]\n[extras]")
+    guest.answers("grep -h '^\\[' /etc/yum.repos.d/almalinux-*.repo", "[appstream]\n[baseos]\n[extras]")
 }
 
 fn the_platform_came_behind_the_gate(guest: &Guest) -> Result<()> {
-    equal(guest, "systemctl is-active containerd.service docker.service platform.target", "active\nactive\nactive")?;
-    equal(
-        guest,
+    guest.answers("systemctl is-active containerd.service docker.service platform.target", "active\nactive\nactive")?;
+    guest.answers(
         "systemctl is-enabled containerd.service docker.service docker.socket | sort --unique || true",
         "disabled",
     )?;
-    equal(guest, "systemctl show --property NRestarts docker.service", "NRestarts=0")?;
+    guest.answers("systemctl show --property NRestarts docker.service", "NRestarts=0")?;
     let started =
         "date --date \"$(systemctl show --timestamp=us --property ExecMainStartTimestamp --value $unit)\" +%s%6N";
     let times = guest.shell(&format!(
@@ -164,7 +153,7 @@ fn the_platform_came_behind_the_gate(guest: &Guest) -> Result<()> {
     // What the recipe names is let in, and no service of the distribution's has a say in it.
     let rules = guest.shell("sudo nft list tables; sudo nft list chain inet firstlight prerouting")?;
     ensure!(rules.contains("policy drop;") && rules.contains("tcp dport 22 accept comment \"ssh\""), "{rules}");
-    equal(guest, "systemctl is-active nftables.service firewalld.service || true", "inactive\ninactive")
+    guest.answers("systemctl is-active nftables.service firewalld.service || true", "inactive\ninactive")
 }
 
 /// The import at the first boot is a service's, this one an admin's: in another domain, and files are replaced that had labels.
@@ -175,12 +164,11 @@ fn a_site_by_an_admins_word_keeps_the_labels(guest: &Guest) -> Result<()> {
          s|^password_hash = .*|password_hash = \"{hash}\"|' /root/site/site.toml && \
          sudo firmware-checks site import /root/site && sudo rm -r /root/site"
     ))?;
-    equal(
-        guest,
+    guest.answers(
         "hostname; sudo stat --format '%C %a %U' /etc/shadow",
         "other.firstlight.test\nsystem_u:object_r:shadow_t:s0 0 root",
     )?;
-    equal(guest, "sudo restorecon -R -n -v /etc /home /var/lib/firstlight 2>&1", "")
+    guest.answers("sudo restorecon -R -n -v /etc /home /var/lib/firstlight 2>&1", "")
 }
 
 /// At a console, through programs of the distribution's that are confined. Who is locked out by that is this test.
