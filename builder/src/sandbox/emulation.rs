@@ -110,12 +110,14 @@ pub fn ready(architecture: Architecture) -> Result<(), Error> {
     let folder = Temporary::new_in(&std::env::temp_dir());
     let folder = folder.map_err(|source| Error::Folder { architecture, source })?;
     let registered = register(folder.path(), &format_of(architecture, &emulator));
-    *formats = Some(registered.map_err(|source| Error::Kernel { emulator: emulator.clone(), architecture, source })?);
-    tried(architecture)?.map_err(|source| Error::Fails { emulator, architecture, source })
+    let held = registered.map_err(|source| Error::Kernel { emulator: emulator.clone(), architecture, source })?;
+    tried(architecture)?.map_err(|source| Error::Fails { emulator, architecture, source })?;
+    *formats = Some(held);
+    Ok(())
 }
 
 /// The environment variable that says which processor is emulated, where one is: the least that distributions compile for. Its
-/// `max` would sign each pointer that a program asks to have signed, which takes twenty times as long.
+/// `max` would sign each pointer that a program asks to have signed, which takes far longer (a loop of bash: 60 s in place of 3).
 pub(super) fn processor() -> Option<(&'static str, &'static str)> {
     let model = match EMULATED.get()? {
         // EL 9 is compiled for x86-64-v2.
